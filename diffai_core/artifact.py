@@ -1,0 +1,193 @@
+"""What a loader opens: lazy tensors, a tree of plain values, tables and a graph.
+
+Importing this module imports no NumPy; arrays appear when a tensor is read.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from diffai_core.dtypes import DType, decode
+from diffai_core.findings import NotCompared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from diffai_core.files import DataFile
+
+Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorRef(ABC):
+    """A tensor that can be read but has not been.
+
+    Args:
+        name: Key in the state dict.
+        shape: Length of each dimension; ``()`` for a scalar.
+        dtype: Type of the elements.
+        role: What the tensor is for.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    role: Role = "weights"
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements, packed."""
+        return -(-self.numel * self.dtype.bits // 8)
+
+    @property
+    def storage(self) -> Hashable:
+        """Equal for tensors that share their bytes (tied weights), so that they are counted once."""
+        return id(self)
+
+    @abstractmethod
+    def blocks(self, max_bytes: int) -> Iterator[NDArray[Any]]:
+        """Yield all elements in row-major order as consecutive 1-D arrays of at most ``max_bytes``.
+
+        A block holds whole rows (of the first dimension) where a row fits, and at least one element. It may be
+        a view of memory that the next block overwrites, so copy what must last.
+
+        Raises:
+            LoadError: If the bytes cannot be read as declared.
+        """
+
+    def read(self) -> NDArray[Any]:
+        """Return the whole tensor, shaped; without copying where the format allows.
+
+        Raises:
+            LoadError: If the bytes cannot be read as declared.
+        """
+        import numpy as np
+
+        blocks = [block.copy() for block in self.blocks(1 << 24)]
+        flat = np.concatenate(blocks) if blocks else np.empty(0, self.dtype.numpy)
+        return flat.reshape(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTensor(TensorRef):
+    """A tensor whose elements lie little-endian, row-major and without gaps in a file.
+
+    This is the fast road: the core reads such tensors itself, in the order and in the pieces that suit it.
+
+    Args:
+        file: The file that holds the bytes.
+        offset: Byte offset of the first element; any alignment.
+    """
+
+    file: DataFile
+    offset: int
+
+    @property
+    def storage(self) -> Hashable:
+        """Path, place and length of the bytes."""
+        return (self.file.path, self.offset, self.nbytes)
+
+    def blocks(self, max_bytes: int) -> Iterator[NDArray[Any]]:
+        """Yield views of the mapped file (new arrays for types smaller than a byte)."""
+        step = block_length(self.shape, self.dtype, max_bytes)
+        for start in range(0, self.numel, step):
+            count = min(step, self.numel - start)
+            begin = self.offset + self.dtype.nbytes(start)
+            view = self.file.map()[begin : begin + self.dtype.nbytes(count)]
+            yield decode(view, self.dtype, count)
+
+    def read(self) -> NDArray[Any]:
+        """Return a read-only view of the mapped file (a new array for types smaller than a byte)."""
+        view = self.file.map()[self.offset : self.offset + self.nbytes]
+        return decode(view, self.dtype, self.numel).reshape(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockTensor(TensorRef):
+    """A tensor that its loader decodes as it reads: compressed, strided, quantised.
+
+    Args:
+        open_blocks: Called with ``max_bytes``; yields what :meth:`TensorRef.blocks` promises, from the start each
+            time. Use a module-level function with ``functools.partial``, so that the tensor stays picklable.
+        shared_storage: Equal for tensors that share their bytes, or ``None``.
+    """
+
+    open_blocks: Callable[[int], Iterator[NDArray[Any]]]
+    shared_storage: Hashable = None
+
+    @property
+    def storage(self) -> Hashable:
+        """The loader's key of the bytes, or the tensor itself."""
+        return id(self) if self.shared_storage is None else self.shared_storage
+
+    def blocks(self, max_bytes: int) -> Iterator[NDArray[Any]]:
+        """Yield what the loader decodes."""
+        return self.open_blocks(max_bytes)
+
+
+def block_length(shape: tuple[int, ...], dtype: DType, max_bytes: int) -> int:
+    """Return how many elements a block of at most ``max_bytes`` holds: whole rows where a row fits.
+
+    Always at least 1 and a multiple of ``dtype.packed_group``.
+    """
+    group = dtype.packed_group
+    fits = max(max_bytes * 8 // dtype.bits // group * group, group)
+    row = math.prod(shape[1:]) or 1
+    rows = fits // row
+    while rows and rows * row % group:
+        rows -= 1
+    return rows * row or fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """What one side of a comparison is, opened lazily. A context manager that closes its files.
+
+    Args:
+        name: As the user named it.
+        format: Name of the loader.
+        tensors: Tensors by key, in the order of the file.
+        tree: Nested plain values (dict, list, str, int, float, bool, None, bytes): config, metadata.
+        tables: Streamed tables by name.
+        graph: Nodes, edges and attributes, or ``None``.
+        files: The files it is made of; all that is opened is here, and nothing else.
+        not_readable: Parts that are there and that this loader cannot represent; they make a pass impossible.
+    """
+
+    name: str
+    format: str
+    tensors: Mapping[str, TensorRef] = field(default_factory=dict)
+    tree: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    graph: Any = None
+    files: tuple[DataFile, ...] = ()
+    not_readable: tuple[NotCompared, ...] = ()
+
+    def check_unchanged(self) -> None:
+        """Make sure that no file was written to since it was opened.
+
+        Raises:
+            LoadError: If one was.
+        """
+        for file in self.files:
+            file.check_unchanged()
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self.files:
+            file.close()
+
+    def __enter__(self) -> Artifact:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,69 @@
+"""Which tensor of OLD stands against which of NEW."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diffai_core.artifact import TensorRef
+
+
+class Relation(Enum):
+    """How the elements of two paired tensors compare, strongest first."""
+
+    IDENTICAL = "identical"
+    EQUAL_VALUES = "equal values"
+    WITHIN_TOLERANCE = "within tolerance"
+    CHANGED = "changed"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True)
+class TensorPair:
+    """A tensor of OLD and its counterpart of NEW; one of them is ``None`` if it was added or removed."""
+
+    old: TensorRef | None
+    new: TensorRef | None
+
+    @property
+    def key(self) -> str:
+        """Name in NEW, or in OLD where it was removed."""
+        ref = self.new or self.old
+        return ref.name if ref else ""
+
+    @property
+    def renamed(self) -> bool:
+        """Whether both sides are there under different names."""
+        return self.old is not None and self.new is not None and self.old.name != self.new.name
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What the pass found out about one pair.
+
+    Args:
+        pair: The tensors.
+        relation: How their elements compare; ``None`` for a tensor that was added or removed.
+            Tensors of unequal shape are ``CHANGED`` (``IDENTICAL`` if only the shape differs and the bytes are equal).
+        statistics: Finished results by accumulator name; empty where they were not asked for or do not apply.
+        reason: Why the elements were not compared; empty if they were.
+    """
+
+    pair: TensorPair
+    relation: Relation | None
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def same_shape(self) -> bool:
+        """Whether both tensors are there and have the same shape."""
+        return self.pair.old is not None and self.pair.new is not None and self.pair.old.shape == self.pair.new.shape
+
+    @property
+    def same_dtype(self) -> bool:
+        """Whether both tensors are there and have the same dtype."""
+        return self.pair.old is not None and self.pair.new is not None and self.pair.old.dtype == self.pair.new.dtype

@@ -1,0 +1,67 @@
+"""All that a plugin may import from diffai, besides the test kit ``diffai_core.testing``.
+
+A plugin's own ``plugin.py`` imports this module and the standard library, nothing else.
+"""
+
+from __future__ import annotations
+
+from diffai_core.artifact import Artifact, BlockTensor, FileTensor, TensorRef, block_length
+from diffai_core.comparison import Comparison
+from diffai_core.dtypes import DTYPE_NAMES, DType, decode, dtype, opaque_dtype
+from diffai_core.errors import DiffaiError, LoadError, PluginError, UsageError
+from diffai_core.files import DataFile, Source
+from diffai_core.findings import (
+    ABSENT,
+    ArtifactSummary,
+    Counts,
+    Finding,
+    Identity,
+    NotCompared,
+    Report,
+    Verdict,
+)
+from diffai_core.hookspecs import hookimpl
+from diffai_core.keys import KeyFilter, Tolerance, Tolerances
+from diffai_core.pairing import PairResult, Relation, TensorPair
+from diffai_core.specs import API_VERSION, ComparatorSpec, LoaderSpec, Magic, Option, ReporterSpec
+
+__all__ = [
+    "ABSENT",
+    "API_VERSION",
+    "DTYPE_NAMES",
+    "Artifact",
+    "ArtifactSummary",
+    "BlockTensor",
+    "Comparison",
+    "ComparatorSpec",
+    "Counts",
+    "DType",
+    "DataFile",
+    "DiffaiError",
+    "FileTensor",
+    "Finding",
+    "Identity",
+    "KeyFilter",
+    "LoadError",
+    "LoaderSpec",
+    "Magic",
+    "NotCompared",
+    "Option",
+    "PairResult",
+    "PluginError",
+    "Relation",
+    "Report",
+    "ReporterSpec",
+    "Source",
+    "TensorPair",
+    "TensorRef",
+    "Tolerance",
+    "Tolerances",
+    "UsageError",
+    "Verdict",
+    "block_length",
+    "decode",
+    "dtype",
+    "hookimpl",
+    "opaque_dtype",
+]

@@ -1,0 +1,3 @@
+"""The test kit for plugin authors."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Pytest markers of the test kit."""
+
+from __future__ import annotations
