@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from diffai_core.dtypes import DType, decode
-from diffai_core.findings import NotCompared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping
+
     from numpy.typing import NDArray
 
     from diffai_core.files import DataFile
+    from diffai_core.findings import NotCompared
 
 Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
 
@@ -186,7 +187,7 @@ class Artifact:
         for file in self.files:
             file.close()
 
-    def __enter__(self) -> Artifact:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

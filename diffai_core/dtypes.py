@@ -62,7 +62,10 @@ class DType(NamedTuple):
 
 
 _NUMPY_NAMES = frozenset(
-    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split()
+    {
+        *("float16", "float32", "float64", "complex64", "complex128", "bool"),
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    }
 )
 _TABLE: dict[str, DType] = {
     name: DType(name, bits, kind)

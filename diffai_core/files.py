@@ -8,7 +8,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from diffai_core.errors import LoadError
 
@@ -151,7 +151,7 @@ class DataFile:
             os.close(self._fd)
             self._fd = -1
 
-    def __enter__(self) -> DataFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

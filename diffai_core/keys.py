@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import re
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Tolerance(NamedTuple):
         return self.rtol == 0 and self.atol == 0
 
 
+EXACT = Tolerance()
+
+
 @dataclass(frozen=True)
 class Tolerances:
     """The tolerance of every key: the first matching pattern, else the default.
@@ -61,7 +66,7 @@ class Tolerances:
         by_pattern: ``--tolerance-per-layer``, in the order given; a pattern matches where it is found in the key.
     """
 
-    default: Tolerance = Tolerance()
+    default: Tolerance = EXACT
     by_pattern: tuple[tuple[re.Pattern[str], Tolerance], ...] = ()
 
     def of(self, key: str) -> Tolerance:

@@ -61,7 +61,7 @@ class LoaderSpec:
         magic: Alternatives of bytes that identify the format.
         sniff: ``package.module:function`` called as ``function(head: bytes, size: int) -> bool`` on the first
             4 KiB when no magic decides; for formats without fixed magic bytes. Import nothing heavy there.
-        folders: Glob patterns (relative to a directory); a directory that matches one of them is opened as one artefact.
+        folders: Glob patterns (relative to a directory); a directory with a match is opened as one artefact.
         options: Options of this loader.
         api: ``API_VERSION`` the plugin was written for.
     """

@@ -1,0 +1,134 @@
+"""Compare one pair of tensors: first whether the bytes differ, then, where they do, by how much.
+
+A tensor is cut into leaves by its shape alone, and leaves are gathered into segments. Statistics are updated leaf
+by leaf and merged segment by segment in order, so that they depend neither on workers nor on buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from diffai_core.accumulators import SEGMENT_LEAVES, Block, Fold, PairLayout, Workspace, leaves
+from diffai_core.artifact import FileTensor, TensorRef
+from diffai_core.pairing import Relation
+from diffai_core.reading import LeafReader, StreamLeaves, leaf_reader, same_array_bytes, same_bytes
+
+if TYPE_CHECKING:
+    from diffai_core.keys import Tolerance
+
+Folds = Mapping[str, Fold[Any, Any]]
+Leaf = tuple[int, int]
+OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""Like ``map``; may run the calls side by side, but gives the results in order."""
+
+
+@dataclass(frozen=True)
+class TensorJob:
+    """Two tensors with the same number of elements, and what to measure on them."""
+
+    old: TensorRef
+    new: TensorRef
+    layout: PairLayout
+
+    @classmethod
+    def of(cls, old: TensorRef, new: TensorRef, tolerance: Tolerance) -> TensorJob:
+        """Lay the elements of both out in the shape of ``old``."""
+        return cls(old, new, PairLayout.of(old.shape, old.dtype, new.dtype, tolerance))
+
+    def segments(self) -> Iterator[tuple[Leaf, ...]]:
+        """Yield the units of work: runs of consecutive leaves, from the start to the end of the tensor."""
+        remaining = leaves(self.layout)
+        while segment := tuple(islice(remaining, SEGMENT_LEAVES)):
+            yield segment
+
+
+def identical(job: TensorJob, ordered_map: OrderedMap = map) -> bool:
+    """Whether both tensors have the same dtype and the same bytes; stops at the first difference.
+
+    Raises:
+        LoadError: If the bytes cannot be read as declared.
+    """
+    if job.old.dtype != job.new.dtype:
+        return False
+    if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
+        return all(ordered_map(partial(_same_segment_bytes, job.old, job.new), job.segments()))
+    old, new = leaf_reader(job.old), leaf_reader(job.new)
+    same = all(same_array_bytes(old.leaf(*leaf), new.leaf(*leaf)) for leaf in leaves(job.layout))
+    if same:
+        _finish(old, new)
+    return same
+
+
+def _same_segment_bytes(old: FileTensor, new: FileTensor, segment: tuple[Leaf, ...]) -> bool:
+    start, stop = segment[0][0], sum(segment[-1])
+    return same_bytes(old, new, old.dtype.nbytes(start), -(-stop * old.dtype.bits // 8))
+
+
+def measure(
+    job: TensorJob, folds: Folds, workspace: Callable[[], Workspace], ordered_map: OrderedMap = map
+) -> dict[str, Any]:
+    """Return the finished statistics of ``folds`` over both tensors.
+
+    Args:
+        job: The tensors.
+        folds: What to measure, by name.
+        workspace: Gives the scratch arrays of the calling worker.
+        ordered_map: How the segments are worked on; tensors that must be decoded in order are not split.
+
+    Raises:
+        LoadError: If the bytes cannot be read as declared.
+    """
+    if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
+
+        def work(segment: tuple[Leaf, ...]) -> dict[str, Any]:
+            return _measure_segment(job, folds, workspace(), leaf_reader(job.old), leaf_reader(job.new), segment)
+
+        states = _merge(folds, ordered_map(work, job.segments()), job.layout)
+    else:
+        old = leaf_reader(job.old)
+        new = old if job.new is job.old else leaf_reader(job.new)
+        in_order = (_measure_segment(job, folds, workspace(), old, new, segment) for segment in job.segments())
+        states = _merge(folds, in_order, job.layout)
+        _finish(old, new)
+    return {name: fold.finish(states[name]) for name, fold in folds.items()}
+
+
+def _measure_segment(
+    job: TensorJob, folds: Folds, workspace: Workspace, old: LeafReader, new: LeafReader, segment: tuple[Leaf, ...]
+) -> dict[str, Any]:
+    states = {name: fold.start(job.layout) for name, fold in folds.items()}
+    comparable = job.old.dtype == job.new.dtype
+    for start, count in segment:
+        old_leaf = old.leaf(start, count)
+        new_leaf = old_leaf if new is old else new.leaf(start, count)
+        same = new is old or (comparable and same_array_bytes(old_leaf, new_leaf))
+        block = Block(job.layout, workspace, start, old_leaf, new_leaf, same)
+        for name, fold in folds.items():
+            states[name] = fold.update(states[name], block)
+    return states
+
+
+def _merge(folds: Folds, parts: Iterable[dict[str, Any]], layout: PairLayout) -> dict[str, Any]:
+    total: dict[str, Any] | None = None
+    for part in parts:
+        total = part if total is None else {name: fold.merge(total[name], part[name]) for name, fold in folds.items()}
+    return {name: fold.start(layout) for name, fold in folds.items()} if total is None else total
+
+
+def _finish(*readers: LeafReader) -> None:
+    for reader in dict.fromkeys(readers):
+        if isinstance(reader, StreamLeaves):
+            reader.finish()
+
+
+def relation_of(changes: Any) -> Relation:
+    """Return how two tensors whose bytes differ compare, from the finished ``changes`` statistic."""
+    if changes.n_changed == 0:
+        return Relation.EQUAL_VALUES
+    if changes.n_above_tolerance == 0:
+        return Relation.WITHIN_TOLERANCE
+    return Relation.CHANGED

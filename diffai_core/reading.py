@@ -1,0 +1,136 @@
+"""Read paired tensors side by side: raw bytes to see whether they differ, then leaf by leaf as arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from diffai_core.artifact import FileTensor
+from diffai_core.dtypes import decode
+from diffai_core.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from diffai_core.artifact import TensorRef
+
+SCAN_BYTES = 1 << 17
+"""Bytes compared at a time: two such pieces stay in the L2 cache (measured best between 64 and 256 KiB)."""
+
+BLOCK_BYTES = 1 << 20
+"""Size of the blocks asked of loaders that decode."""
+
+
+def same_bytes(old: FileTensor, new: FileTensor, start: int, stop: int) -> bool:
+    """Whether bytes ``start`` to ``stop`` of two tensors in files are equal.
+
+    Raises:
+        LoadError: If a file ends before.
+    """
+    if old.offset == new.offset and old.file.same_file(new.file):
+        return True
+    old_buffer, new_buffer = bytearray(SCAN_BYTES), bytearray(SCAN_BYTES)
+    place = start
+    while place + SCAN_BYTES <= stop:
+        old.file.read_into(old.offset + place, old_buffer)
+        new.file.read_into(new.offset + place, new_buffer)
+        if old_buffer != new_buffer:
+            return False
+        place += SCAN_BYTES
+    rest = stop - place
+    return old.file.read(old.offset + place, rest) == new.file.read(new.offset + place, rest)
+
+
+def same_array_bytes(old: NDArray[Any], new: NDArray[Any]) -> bool:
+    """Whether two 1-D arrays of one dtype hold the same bytes."""
+    import numpy as np
+
+    return bool(np.array_equal(_byte_view(old), _byte_view(new)))
+
+
+def _byte_view(array: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.ascontiguousarray(array).view(np.uint8)
+
+
+class LeafReader(Protocol):
+    """Hands out consecutive elements of one tensor as 1-D arrays."""
+
+    def leaf(self, start: int, count: int) -> NDArray[Any]:
+        """Return ``count`` elements from ``start`` on; valid until the next call."""
+        ...
+
+
+class FileLeaves:
+    """Leaves of a tensor that lies in a file; any order of access."""
+
+    def __init__(self, ref: FileTensor) -> None:
+        self._ref = ref
+        self._buffer = bytearray()
+
+    def leaf(self, start: int, count: int) -> NDArray[Any]:
+        """Read ``count`` elements at ``start`` into a buffer that the next call overwrites."""
+        ref = self._ref
+        n_bytes = ref.dtype.nbytes(count)
+        if len(self._buffer) != n_bytes:
+            self._buffer = bytearray(n_bytes)
+        ref.file.read_into(ref.offset + ref.dtype.nbytes(start), self._buffer)
+        return decode(self._buffer, ref.dtype, count)
+
+
+class StreamLeaves:
+    """Leaves of a tensor that its loader decodes from the start; access in order only.
+
+    Raises:
+        LoadError: If the loader yields more or fewer elements than the tensor declares.
+    """
+
+    def __init__(self, ref: TensorRef) -> None:
+        self._ref = ref
+        self._blocks: Iterator[NDArray[Any]] = iter(ref.blocks(BLOCK_BYTES))
+        self._block: NDArray[Any] | None = None
+        self._used = 0
+
+    def leaf(self, start: int, count: int) -> NDArray[Any]:
+        """Return the next ``count`` elements, joined where they span blocks."""
+        import numpy as np
+
+        pieces: list[NDArray[Any]] = []
+        missing = count
+        while missing:
+            block = self._current(start + count - missing)
+            piece = block[self._used : self._used + missing]
+            self._used += len(piece)
+            missing -= len(piece)
+            # A block may be overwritten when the next one is asked for.
+            pieces.append(piece.copy() if missing else piece)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def finish(self) -> None:
+        """Run the loader to its end, so that its closing checks (checksums) happen and nothing is left over."""
+        if self._block is not None and self._used < len(self._block):
+            raise self._wrong("more")
+        for block in self._blocks:
+            if len(block):
+                raise self._wrong("more")
+
+    def _current(self, place: int) -> NDArray[Any]:
+        while self._block is None or self._used == len(self._block):
+            self._block = next(self._blocks, None)
+            self._used = 0
+            if self._block is None:
+                raise self._wrong("fewer", place)
+        return self._block
+
+    def _wrong(self, word: str, place: int | None = None) -> LoadError:
+        after = "" if place is None else f" (it ends after {place:,})"
+        return LoadError(
+            self._ref.name, f"the tensor holds {word} elements than the {self._ref.numel:,} declared{after}"
+        )
+
+
+def leaf_reader(ref: TensorRef) -> FileLeaves | StreamLeaves:
+    """Return the reader that suits the tensor."""
+    return FileLeaves(ref) if isinstance(ref, FileTensor) else StreamLeaves(ref)

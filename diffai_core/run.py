@@ -1,0 +1,237 @@
+"""One comparison, from two paths or two open artefacts to a report."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from diffai_core.comparison import Comparison
+from diffai_core.errors import PluginError
+from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared, Report
+from diffai_core.identity import count_tensors, judge
+from diffai_core.keys import KeyFilter, Tolerances
+from diffai_core.lazy import resolve
+from diffai_core.pairing import PairResult, Relation
+from diffai_core.renames import pair_tensors
+
+if TYPE_CHECKING:
+    from diffai_core.artifact import Artifact, TensorRef
+    from diffai_core.registry import Registered
+    from diffai_core.specs import ComparatorSpec
+
+Comparators = Sequence["Registered[ComparatorSpec]"]
+_FACETS = ("tree", "tables", "graph")
+_STATUSES = frozenset({"measured", "estimated", "bounded", "hint", "not_measurable"})
+_LEVELS = frozenset({"info", "change", "warning", "error"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes a comparison besides the two inputs.
+
+    Args:
+        keys: Which keys to look at.
+        tolerances: How far values may differ.
+        jobs: Worker threads.
+        max_memory: Bytes for buffers.
+        plugin_options: Options of each comparator by its name.
+        progress: Called with the number of payload bytes done.
+        on_failure: Called with the traceback of a plugin that failed.
+    """
+
+    keys: KeyFilter = field(default_factory=KeyFilter)
+    tolerances: Tolerances = field(default_factory=Tolerances)
+    jobs: int = 1
+    max_memory: int = 256 << 20
+    plugin_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    progress: Callable[[int], None] = field(default=lambda _n_bytes: None)
+    on_failure: Callable[[str], None] = field(default=lambda _trace: None)
+
+    def record(self) -> dict[str, Any]:
+        """Return what shapes the result, as plain values."""
+        keys, tolerances = self.keys, self.tolerances
+        return {
+            "filter": keys.pattern.pattern if keys.pattern else None,
+            "path": keys.path or None,
+            "ignore_keys_regex": keys.ignore.pattern if keys.ignore else None,
+            "epsilon": tolerances.default.atol,
+            "tolerance_per_layer": [
+                {"pattern": pattern.pattern, "rtol": tolerance.rtol, "atol": tolerance.atol}
+                for pattern, tolerance in tolerances.by_pattern
+            ],
+        }
+
+
+def compare_artifacts(
+    old: Artifact, new: Artifact, comparators: Comparators, settings: Settings | None = None
+) -> Report:
+    """Compare two open artefacts.
+
+    Args:
+        old: The artefact OLD.
+        new: The artefact NEW.
+        comparators: The analyses to run, in order.
+        settings: Selection, tolerances and resources.
+
+    Raises:
+        LoadError: If a file changed or shrank while it was read.
+    """
+    from diffai_core.engine import PassPlan, Workers, run_pass
+    from diffai_core.folds import plan_folds
+
+    settings = settings or Settings()
+    fold_plan = plan_folds(comparators)
+    plan = PassPlan(
+        fold_plan.folds, fold_plan.scopes, settings.tolerances, settings.jobs, settings.max_memory, settings.progress
+    )
+    pairs = [pair for pair in pair_tensors(old.tensors, new.tensors) if _selected((pair.old, pair.new), settings.keys)]
+    results = tuple(run_pass(plan, pairs))
+    findings = [_unreadable(result) for result in results if result.reason]
+    covered = {"tensors"}
+    with Workers(plan.workers) as workers:
+        comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
+        for registered in comparators:
+            found, failure = _run_guarded(registered, comparison, settings, fold_plan.broken)
+            findings.extend(found)
+            if failure is None:
+                covered.update(registered.spec.facets)
+            else:
+                findings.append(failure)
+    old.check_unchanged()
+    new.check_unchanged()
+    not_compared = [*_not_compared(old, new, results, covered), *_empty_selection(old, new, results, settings.keys)]
+    return _report(old, new, results, findings, not_compared, settings)
+
+
+def _selected(refs: Iterable[TensorRef | None], keys: KeyFilter) -> bool:
+    return any(keys.keeps(ref.name) for ref in refs if ref is not None)
+
+
+def _unreadable(result: PairResult) -> Finding:
+    return Finding("unreadable", where=result.pair.key, level="error", message=result.reason)
+
+
+def _run_guarded(
+    registered: Registered[ComparatorSpec],
+    comparison: Comparison,
+    settings: Settings,
+    broken: Mapping[str, PluginError],
+) -> tuple[list[Finding], Finding | None]:
+    """Run one comparator; return its findings and, if it failed, what to say about it."""
+    found: list[Finding] = []
+    name = registered.spec.name
+    try:
+        if name in broken:
+            raise broken[name]  # noqa: TRY301 - one place words every failure
+        _raise_fold_failure(registered, comparison)
+        compare = resolve(registered.spec.target, registered.label)
+        for finding in compare(comparison, settings.plugin_options.get(name, {})):
+            found.append(replace(_checked(finding, registered), plugin=name))  # noqa: PERF401 - keeps what came before a failure
+    except PluginError as error:
+        return found, Finding("plugin_failed", level="error", message=str(error), plugin=name)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the other analyses go on
+        settings.on_failure(traceback.format_exc())
+        return found, _failure(registered, f"{type(error).__name__}: {error}")
+    return found, None
+
+
+def _raise_fold_failure(registered: Registered[ComparatorSpec], comparison: Comparison) -> None:
+    from diffai_core.folds import FoldFailure
+
+    for need in registered.spec.needs:
+        for result in comparison.results:
+            state = result.statistics.get(need)
+            if isinstance(state, FoldFailure):
+                raise PluginError(_failed_text(registered, f"{need}: {state.reason}"))
+
+
+def _checked(finding: object, registered: Registered[ComparatorSpec]) -> Finding:
+    if not isinstance(finding, Finding):
+        raise PluginError(f"{registered.label}: gave a {type(finding).__name__} where a Finding belongs; report it")
+    if finding.status not in _STATUSES or finding.level not in _LEVELS:
+        raise PluginError(
+            f"{registered.label}: finding {finding.kind!r} has status {finding.status!r} and level {finding.level!r},"
+            " which do not exist; report it"
+        )
+    return finding
+
+
+def _failed_text(registered: Registered[ComparatorSpec], reason: str) -> str:
+    return (
+        f"{registered.label}: failed while comparing ({reason}); the other analyses are complete."
+        " Run with --debug for the traceback."
+    )
+
+
+def _failure(registered: Registered[ComparatorSpec], reason: str) -> Finding:
+    return Finding(
+        "plugin_failed", level="error", message=_failed_text(registered, reason), plugin=registered.spec.name
+    )
+
+
+def _not_compared(
+    old: Artifact, new: Artifact, results: Iterable[PairResult], covered: set[str]
+) -> Iterator[NotCompared]:
+    for result in results:
+        if result.relation is Relation.NOT_COMPARED:
+            yield NotCompared(result.pair.key, result.reason)
+    for side in (old, new):
+        yield from side.not_readable
+    for facet in _FACETS:
+        if facet not in covered and (getattr(old, facet) or getattr(new, facet)):
+            yield NotCompared(facet, f"no working comparator for the {facet} is installed; see diffai --plugins")
+
+
+def _empty_selection(
+    old: Artifact, new: Artifact, results: Sequence[PairResult], keys: KeyFilter
+) -> Iterator[NotCompared]:
+    """A selection that leaves nothing to compare is not a pass."""
+    roots = (key for side in (old, new) for key in side.tree)
+    if keys.active and not results and (old.tensors or new.tensors or not any(keys.keeps(key) for key in roots)):
+        yield NotCompared("selection", "no tensor matches --filter, --path and --ignore-keys-regex")
+
+
+def _report(
+    old: Artifact,
+    new: Artifact,
+    results: Sequence[PairResult],
+    findings: Sequence[Finding],
+    not_compared: Sequence[NotCompared],
+    settings: Settings,
+) -> Report:
+    verdict = judge(old, new, results, findings, not_compared, selected=settings.keys.active)
+    return Report(
+        verdict=verdict,
+        exit_code=_exit_code(verdict.identity, findings, not_compared),
+        old=_summary(old, (result.pair.old for result in results)),
+        new=_summary(new, (result.pair.new for result in results)),
+        counts=count_tensors(results),
+        findings=tuple(findings),
+        not_compared=tuple(not_compared),
+        settings=settings.record(),
+    )
+
+
+def _exit_code(identity: Identity, findings: Sequence[Finding], not_compared: Sequence[NotCompared]) -> int:
+    levels = {finding.level for finding in findings}
+    if "error" in levels:
+        return 2
+    if identity is Identity.DIFFERENT or "change" in levels:
+        return 1
+    return 3 if not_compared else 0
+
+
+def _summary(artifact: Artifact, refs: Iterable[TensorRef | None]) -> ArtifactSummary:
+    selected = [ref for ref in refs if ref is not None]
+    weights = {ref.storage: ref.numel for ref in selected if ref.role == "weights"}
+    return ArtifactSummary(
+        path=artifact.name,
+        format=artifact.format,
+        n_tensors=len(selected),
+        n_parameters=sum(weights.values()),
+        n_bytes=sum({ref.storage: ref.nbytes for ref in selected}.values()),
+        dtypes=dict(sorted(Counter(ref.dtype.name for ref in selected).items())),
+    )
