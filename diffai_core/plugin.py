@@ -5,6 +5,8 @@ A plugin's own ``plugin.py`` imports this module and the standard library, nothi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from diffai_core.artifact import Artifact, BlockTensor, FileTensor, TensorRef, block_length
 from diffai_core.comparison import Comparison
 from diffai_core.dtypes import DTYPE_NAMES, DType, decode, dtype, opaque_dtype
@@ -25,12 +27,16 @@ from diffai_core.keys import KeyFilter, Tolerance, Tolerances
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.specs import API_VERSION, ComparatorSpec, LoaderSpec, Magic, Option, ReporterSpec
 
+if TYPE_CHECKING:
+    from diffai_core.accumulators import Block, Fold, PairLayout
+
 __all__ = [
     "ABSENT",
     "API_VERSION",
     "DTYPE_NAMES",
     "Artifact",
     "ArtifactSummary",
+    "Block",
     "BlockTensor",
     "ComparatorSpec",
     "Comparison",
@@ -40,6 +46,7 @@ __all__ = [
     "DiffaiError",
     "FileTensor",
     "Finding",
+    "Fold",
     "Identity",
     "KeyFilter",
     "LoadError",
@@ -47,6 +54,7 @@ __all__ = [
     "Magic",
     "NotCompared",
     "Option",
+    "PairLayout",
     "PairResult",
     "PluginError",
     "Relation",
@@ -65,3 +73,11 @@ __all__ = [
     "hookimpl",
     "opaque_dtype",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"Block", "Fold", "PairLayout"}:  # lazily: they import NumPy, which a plugin.py must not
+        import diffai_core.accumulators
+
+        return getattr(diffai_core.accumulators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,7 +52,8 @@ def sample_array(dtype: str, shape: tuple[int, ...] = (8, 4), seed: int = 0) -> 
 
 
 def _canonical_nan(flat: NDArray[Any]) -> None:
-    is_nan = np.isnan(flat)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        is_nan = np.isnan(flat)
     if is_nan.any():
         flat[is_nan] = np.nan
 

@@ -246,7 +246,7 @@ class LoaderTests:
         n_open = watch.descriptor_count()
         for _ in range(3):
             read_everything_once(self.open(path))
-        assert watch.descriptor_count() <= n_open, "files are still open after Artifact.close()"
+        assert not watch.descriptors_left_open(n_open), "files are still open after Artifact.close()"
         assert _fingerprint(path) == before, "the loader changed its input"
 
     def test_two_opens_read_the_same(self, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.errors import LoadError
 from diffai_core.files import Source
 from diffai_core.lazy import resolve
-from diffai_core.testing.watch import descriptor_count
+from diffai_core.testing.watch import descriptor_count, descriptors_left_open
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ def examine(target: str, path: str, options: Mapping[str, Any]) -> Outcome:
         warnings.simplefilter("always")
         seen = _open_and_read(target, path, options)
     seconds = time.perf_counter() - started
-    leaked = descriptor_count() - before
+    leaked = descriptors_left_open(before)
     texts = tuple(str(warning.message) for warning in caught)
     return Outcome(path, **seen, seconds=seconds, n_left_open=leaked, warnings=texts)
 

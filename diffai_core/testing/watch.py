@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ +(?P<path>.+)$")
 
 
+def descriptors_left_open(before: int) -> int:
+    """Return how many more file descriptors are open than ``before``, once forgotten objects are gone."""
+    if descriptor_count() > before:
+        gc.collect()
+    return max(descriptor_count() - before, 0)
+
+
 def descriptor_count() -> int:
-    """Return how many file descriptors the process holds, once forgotten objects are gone."""
-    gc.collect()
+    """Return how many file descriptors the process holds; 0 where the operating system does not say."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         if Path(folder).is_dir():
             return len(os.listdir(folder))  # noqa: PTH208 - iterdir would be a generator that holds one more
