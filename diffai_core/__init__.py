@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffai_core.run import compare as compare
+    from diffai_core.api import compare as compare
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compare"]
@@ -20,7 +20,7 @@ __all__ = ["__version__", "compare"]
 
 def __getattr__(name: str) -> Any:
     if name == "compare":  # lazily, so that `import diffai_core.plugin` stays light
-        from diffai_core.run import compare
+        from diffai_core.api import compare
 
         return compare
     msg = f"module {__name__!r} has no attribute {name!r}"

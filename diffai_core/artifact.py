@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diffai_core.errors import LoadError
     from diffai_core.files import DataFile
     from diffai_core.findings import NotCompared
 
@@ -162,6 +163,7 @@ class Artifact:
         graph: Nodes, edges and attributes, or ``None``.
         files: The files it is made of; all that is opened is here, and nothing else.
         not_readable: Parts that are there and that this loader cannot represent; they make a pass impossible.
+        errors: Damaged files of a folder whose other files are compared all the same.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Artifact:
     graph: Any = None
     files: tuple[DataFile, ...] = ()
     not_readable: tuple[NotCompared, ...] = ()
+    errors: tuple[LoadError, ...] = ()
 
     def check_unchanged(self) -> None:
         """Make sure that no file was written to since it was opened.

@@ -41,7 +41,8 @@ class DType(NamedTuple):
             return np.dtype(self.name)
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, self.name))
+        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, self.name))
+        return found
 
     def nbytes(self, n_elements: int) -> int:
         """Bytes of ``n_elements`` packed elements.
@@ -67,19 +68,19 @@ _NUMPY_NAMES = frozenset(
         *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     }
 )
-_TABLE: dict[str, DType] = {
-    name: DType(name, bits, kind)
-    for kind, rows in (
-        ("float", "float64:64 float32:32 float16:16 bfloat16:16 float8_e4m3fn:8 float8_e4m3fnuz:8 float8_e4m3:8"),
-        ("float", "float8_e5m2:8 float8_e5m2fnuz:8 float8_e8m0fnu:8 float8_e4m3b11fnuz:8 float8_e3m4:8"),
-        ("float", "float6_e2m3fn:6 float6_e3m2fn:6 float4_e2m1fn:4"),
-        ("int", "int64:64 int32:32 int16:16 int8:8 int4:4 int2:2"),
-        ("uint", "uint64:64 uint32:32 uint16:16 uint8:8 uint4:4 uint2:2"),
-        ("bool", "bool:8"),
-        ("complex", "complex64:64 complex128:128"),
-    )
-    for name, bits in ((n, int(b)) for n, b in (cell.split(":") for cell in rows.split()))
-}  # type: ignore[misc]
+_KINDS: dict[DTypeKind, dict[str, int]] = {
+    "float": {
+        "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16,
+        "float8_e4m3fn": 8, "float8_e4m3fnuz": 8, "float8_e4m3": 8, "float8_e4m3b11fnuz": 8, "float8_e3m4": 8,
+        "float8_e5m2": 8, "float8_e5m2fnuz": 8, "float8_e8m0fnu": 8,
+        "float6_e2m3fn": 6, "float6_e3m2fn": 6, "float4_e2m1fn": 4,
+    },
+    "int": {"int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "int2": 2},
+    "uint": {"uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "uint2": 2},
+    "bool": {"bool": 8},
+    "complex": {"complex64": 64, "complex128": 128},
+}
+_TABLE = {name: DType(name, bits, kind) for kind, sizes in _KINDS.items() for name, bits in sizes.items()}
 
 DTYPE_NAMES: tuple[str, ...] = tuple(_TABLE)
 

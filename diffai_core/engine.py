@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from diffai_core.accumulators import LEAF, SEGMENT_LEAVES, Workspace
@@ -17,6 +16,7 @@ from diffai_core.pairing import PairResult, Relation, TensorPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Executor, Future
 
     from diffai_core.artifact import TensorRef
     from diffai_core.keys import Tolerances
@@ -96,13 +96,19 @@ class Workers:
         self._local = threading.local()
 
     def __enter__(self) -> Self:
-        if self._count > 1:
-            self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="diffai")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _threads(self) -> Executor:
+        """Start the threads when there is something to share, not before: small inputs need none."""
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="diffai")
+        return self._pool
 
     def workspace(self) -> Workspace:
         """Return the scratch arrays of the calling thread."""
@@ -113,18 +119,18 @@ class Workers:
 
     def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
         """Call ``function`` on each item; yield the results in the order of the items, few of them waiting."""
-        if self._pool is None:
-            yield from map(function, items)
-            return
         remaining = iter(items)
+        first = list(islice(remaining, 2))
+        if self._count == 1 or len(first) == 1:
+            yield from map(function, chain(first, remaining))
+            return
+        pool, remaining = self._threads(), chain(first, remaining)
         pending: deque[Future[_R]] = deque()
         try:
-            for item in islice(remaining, self._count * _WINDOW):
-                pending.append(self._pool.submit(function, item))
+            pending.extend(pool.submit(function, item) for item in islice(remaining, self._count * _WINDOW))
             while pending:
                 result = pending.popleft().result()
-                for item in islice(remaining, 1):
-                    pending.append(self._pool.submit(function, item))
+                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
                 yield result
         finally:
             for future in pending:

@@ -35,5 +35,9 @@ class LoadError(DiffaiError):
         return f"{self.path}: {place}{self.reason}"
 
 
+class UnknownFormatError(LoadError):
+    """No installed plugin reads the file; nothing says that it is damaged."""
+
+
 class PluginError(DiffaiError):
     """A plugin breaks the contract of its kind; the message names the plugin and the remedy."""

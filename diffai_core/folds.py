@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +56,8 @@ def _guarded(function: Any, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises must not end the pass
+        import traceback
+
         return FoldFailure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from diffai_core.specs import ComparatorSpec, LoaderSpec, ReporterSpec
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from diffai_core.specs import ComparatorSpec, LoaderSpec, ReporterSpec
 
 PROJECT = "diffai"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -41,7 +41,7 @@ def resolve(target: str, owner: str) -> Any:
         else:
             reason = f"needs the package {missing.partition('.')[0]!r}; pip install {missing.partition('.')[0]}"
         raise PluginError(f"{owner}: {reason}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         msg = f"{owner}: importing {module_name} failed ({type(error).__name__}: {error}); report it to its authors"
         raise PluginError(msg) from error
     for part in attribute.split("."):

@@ -129,6 +129,6 @@ def relation_of(changes: Any) -> Relation:
     """Return how two tensors whose bytes differ compare, from the finished ``changes`` statistic."""
     if changes.n_changed == 0:
         return Relation.EQUAL_VALUES
-    if changes.n_above_tolerance == 0:
+    if changes.n_above_tol == 0:
         return Relation.WITHIN_TOLERANCE
     return Relation.CHANGED

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.comparison import Comparison
-from diffai_core.errors import PluginError
+from diffai_core.errors import LoadError, PluginError
 from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared, Report
 from diffai_core.identity import count_tensors, judge
 from diffai_core.keys import KeyFilter, Tolerances
@@ -89,7 +88,10 @@ def compare_artifacts(
     )
     pairs = [pair for pair in pair_tensors(old.tensors, new.tensors) if _selected((pair.old, pair.new), settings.keys)]
     results = tuple(run_pass(plan, pairs))
-    findings = [_unreadable(result) for result in results if result.reason]
+    findings = [
+        *map(_damaged, (*old.errors, *new.errors)),
+        *(_unreadable(result) for result in results if result.reason),
+    ]
     covered = {"tensors"}
     with Workers(plan.workers) as workers:
         comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
@@ -114,6 +116,10 @@ def _unreadable(result: PairResult) -> Finding:
     return Finding("unreadable", where=result.pair.key, level="error", message=result.reason)
 
 
+def _damaged(error: LoadError) -> Finding:
+    return Finding("unreadable", where=error.path, level="error", message=str(error))
+
+
 def _run_guarded(
     registered: Registered[ComparatorSpec],
     comparison: Comparison,
@@ -133,6 +139,8 @@ def _run_guarded(
     except PluginError as error:
         return found, Finding("plugin_failed", level="error", message=str(error), plugin=name)
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the other analyses go on
+        import traceback
+
         settings.on_failure(traceback.format_exc())
         return found, _failure(registered, f"{type(error).__name__}: {error}")
     return found, None
@@ -180,6 +188,7 @@ def _not_compared(
             yield NotCompared(result.pair.key, result.reason)
     for side in (old, new):
         yield from side.not_readable
+        yield from (NotCompared(error.path, error.reason) for error in side.errors)
     for facet in _FACETS:
         if facet not in covered and (getattr(old, facet) or getattr(new, facet)):
             yield NotCompared(facet, f"no working comparator for the {facet} is installed; see diffai --plugins")

@@ -88,7 +88,7 @@ class Block:
     @computed
     def delta_exponent(self) -> int:
         """Power of two of the unit of :attr:`delta`: 0, or 2 where a difference might overflow float64."""
-        if self.old.wide or self.new.wide:
+        if not (self.old.double and self.new.double) or self._any_wide:
             return 0
         return 0 if self.old.largest <= _HALF_RANGE and self.new.largest <= _HALF_RANGE else 2
 
@@ -98,7 +98,7 @@ class Block:
 
         Rounded to float64 once, also for integers of 64 bits; 0 only where both values are equal.
         """
-        if self.old.wide or self.new.wide:
+        if self._any_wide:
             return exact_difference(self._kept(self.new.numbers), self._kept(self.old.numbers))
         out = self.workspace.float64("delta", self.n_finite)
         if self.delta_exponent:
@@ -121,7 +121,7 @@ class Block:
         low, high = self.delta_bounds
         if low == high == 0:
             return Centred(self.n_finite)
-        sums = centred_sums(self.delta, low, high, self.workspace)
+        sums = centred_sums(self.delta, low, high, self.workspace, extreme=self.old.double or self.new.double)
         return sums._replace(exponent=sums.exponent + self.delta_exponent)
 
     @computed
@@ -146,7 +146,7 @@ class Block:
     def _changed_values(self) -> NDArray[np.bool_]:
         old, new = self.old.numbers, self.new.numbers
         out = self.workspace.mask("changed", old.size)
-        if self.old.wide or self.new.wide:
+        if self._any_wide:
             return self._changed_integers(out)
         if old.dtype != new.dtype:
             old, new = self.old.values, self.new.values
@@ -164,6 +164,10 @@ class Block:
         out[:] = True  # a value that is not finite equals no integer
         out[... if self.finite is None else self.finite] = self.delta != 0
         return out
+
+    @property
+    def _any_wide(self) -> bool:
+        return (self.old.double and self.old.wide) or (self.new.double and self.new.wide)
 
     def _paired(self, side: Side) -> NDArray[np.float64]:
         return self._kept(side.values)

@@ -129,12 +129,14 @@ def scaled_down(values: NDArray[np.float64], exponent: int, workspace: Workspace
     return np.ldexp(values, -exponent, out=workspace.float64("scaled", values.size))
 
 
-def centred_sums(values: NDArray[np.float64], low: float, high: float, workspace: Workspace) -> Centred:
+def centred_sums(
+    values: NDArray[np.float64], low: float, high: float, workspace: Workspace, *, extreme: bool
+) -> Centred:
     """Return the sums of finite ``values`` whose least is ``low`` and greatest ``high``; at least one value.
 
-    Squares are summed about zero while that loses nothing, else about the mean with a second-order correction.
+    ``extreme`` says that their squares may be outside float64. Squares are summed about zero while that loses nothing, else about the mean with a second-order correction.
     """
-    exponent = scale_of(low, high)
+    exponent = scale_of(low, high) if extreme else 0
     values = scaled_down(values, exponent, workspace)
     n = values.size
     if low == high:
@@ -155,4 +157,4 @@ def centred_integers(numbers: NDArray[Any], low: int, high: int, workspace: Work
     distances = numbers.view(np.uint64) - np.uint64(low % (1 << 64))
     values = workspace.float64("from-pivot", numbers.size)
     np.copyto(values, distances, casting="unsafe")
-    return centred_sums(values, 0, high - low, workspace)._replace(pivot=low)
+    return centred_sums(values, 0, high - low, workspace, extreme=False)._replace(pivot=low)

@@ -93,7 +93,12 @@ def leaves(layout: PairLayout) -> Iterator[tuple[int, int]]:
         >>> list(leaves(PairLayout.of((7, 10000), float32, float32)))
         [(0, 30000), (30000, 30000), (60000, 10000)]
     """
-    numel, columns, group = layout.numel, layout.columns, layout.packed_group
+    numel, columns = layout.numel, layout.columns
+    if numel <= LEAF:
+        if numel:
+            yield 0, numel
+        return
+    group = layout.packed_group
     if columns > LEAF and columns % group == 0:
         piece = _piece(columns)
         for row in range(0, numel, columns):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Bounds = tuple[float, float]
 
+_DOUBLE = frozenset(("float64", "complex128", "int64", "uint64"))
+
 
 class Side:
     """The elements of one side of a block; everything else is computed once, when it is asked for.
@@ -31,6 +33,11 @@ class Side:
         workspace: Scratch memory.
         slot: Name of this side in the workspace.
         as_pairs: Whether real elements are to become pairs with an imaginary part 0.
+
+    Attributes:
+        elements: The elements, aligned.
+        dtype: Their type.
+        double: Whether numbers have 64 bits, so that float64 may round integers and its squares overflow.
     """
 
     def __init__(
@@ -39,6 +46,7 @@ class Side:
         flags = elements.flags
         self.elements = elements if flags.aligned and flags.c_contiguous else elements.copy()
         self.dtype = dtype
+        self.double = dtype.name in _DOUBLE
         self._workspace = workspace
         self._slot = slot
         self._as_pairs = as_pairs and dtype.kind != "complex"
@@ -106,18 +114,18 @@ class Side:
     def centred_where(self, mask: NDArray[np.bool_] | None) -> Centred:
         """Return count, mean and centred sum of squares of the values kept by ``mask``, all of them finite."""
         if mask is None:
-            if self.wide:
+            if self.double and self.wide:
                 return centred_integers(
                     self.numbers, int(self._all_bounds[0]), int(self._all_bounds[1]), self._workspace
                 )
-            return centred_sums(self.values, *self._all_bounds, self._workspace)
+            return centred_sums(self.values, *self._all_bounds, self._workspace, extreme=self.double)
         numbers = self.numbers[mask]
         if not numbers.size:
             return Centred()
         bounds = _bounds(numbers)
         if is_wide(*bounds):
             return centred_integers(numbers, int(bounds[0]), int(bounds[1]), self._workspace)
-        return centred_sums(numbers.astype(np.float64), *bounds, self._workspace)
+        return centred_sums(numbers.astype(np.float64), *bounds, self._workspace, extreme=self.double)
 
 
 def _bounds(numbers: NDArray[Any]) -> Bounds:

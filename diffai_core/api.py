@@ -1,0 +1,155 @@
+"""Open two paths and compare them; what the command line and ``from diffai_core import compare`` share."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from diffai_core.core_options import available_cores
+from diffai_core.errors import UsageError
+from diffai_core.files import Source
+from diffai_core.folder import FolderRules, open_folder
+from diffai_core.keys import KeyFilter, Tolerance, Tolerances
+from diffai_core.registry import load_registry
+from diffai_core.run import Settings, compare_artifacts
+from diffai_core.selection import is_folder, open_artifact
+from diffai_core.wording import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from diffai_core.artifact import Artifact
+    from diffai_core.findings import Report
+    from diffai_core.registry import Key, Registered, Registry
+    from diffai_core.specs import ComparatorSpec
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How the inputs are opened.
+
+    Args:
+        input_format: Name of the loader for both inputs; chosen by content if ``None``.
+        options: Options of the loaders by spec.
+        rules: Which files of a folder belong to it.
+    """
+
+    input_format: str | None = None
+    options: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    rules: FolderRules = field(default_factory=FolderRules)
+
+
+def compare_paths(
+    old: str | PathLike[str],
+    new: str | PathLike[str],
+    registry: Registry,
+    comparators: Sequence[Registered[ComparatorSpec]],
+    settings: Settings | None = None,
+    opening: Opening | None = None,
+) -> Report:
+    """Open two paths, compare them and close them.
+
+    Args:
+        old: Path of OLD.
+        new: Path of NEW.
+        registry: The installed plugins.
+        comparators: The analyses to run, in order.
+        settings: Selection, tolerances and resources.
+        opening: How the inputs are opened.
+
+    Raises:
+        LoadError: If one of them cannot be read truthfully.
+        UsageError: If it cannot be told how to read one of them.
+    """
+    opening = opening or Opening()
+    with ExitStack() as stack:
+        artifacts = [stack.enter_context(_open(Source(path), registry, opening)) for path in (old, new)]
+        return compare_artifacts(artifacts[0], artifacts[1], comparators, settings)
+
+
+def _open(source: Source, registry: Registry, opening: Opening) -> Artifact:
+    if is_folder(source):
+        return open_folder(source, registry, opening.rules, opening.input_format, opening.options)
+    return open_artifact(source, registry, opening.input_format, opening.options)
+
+
+def choose_comparators(registry: Registry, extra: Iterable[str] = ()) -> list[Registered[ComparatorSpec]]:
+    """Return what runs: the analyses that are on by default, then those in ``extra``, by name.
+
+    Raises:
+        UsageError: If there is no analysis of a name in ``extra``.
+    """
+    wanted = set(extra)
+    for name in sorted(wanted - registry.comparators.keys()):
+        known = registry.comparators
+        raise UsageError(f"{name}: no such analysis{did_you_mean(name, known)} (installed: {listed(known)})")
+    chosen = [spec for name, spec in registry.comparators.items() if spec.spec.default or name in wanted]
+    return sorted(chosen, key=lambda registered: (not registered.spec.default, registered.spec.name))
+
+
+def compare(
+    old: str | PathLike[str],
+    new: str | PathLike[str],
+    *,
+    analyses: Iterable[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    filter: str | None = None,  # noqa: A002 - the name of the option
+    path: str = "",
+    ignore_keys_regex: str | None = None,
+    epsilon: float = 0.0,
+    tolerance_per_layer: Mapping[str, tuple[float, float]] | None = None,
+    input_format: str | None = None,
+    recursive: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    jobs: int | None = None,
+) -> Report:
+    """Compare two artefacts as ``diffai OLD NEW`` does.
+
+    Args:
+        old: Path of OLD.
+        new: Path of NEW.
+        analyses: Names of analyses to run besides those that always run: ``["stats"]``.
+        options: Options by name of the analysis, with underscores: ``{"tensors": {"tensor_details": True}}``.
+        filter: Only keys in which this regular expression is found.
+        path: Only this key and the keys under it.
+        ignore_keys_regex: No keys in which this regular expression is found.
+        epsilon: Numbers that differ by at most this are the same.
+        tolerance_per_layer: ``(rtol, atol)`` by regular expression; the first that is found in a key counts.
+        input_format: Name of the loader for both inputs; chosen by content if not given.
+        recursive: Whether folders are compared with everything below them.
+        include: In folders, only files that match one of these patterns.
+        exclude: In folders, no files that match one of these patterns.
+        jobs: Worker threads; one per core if not given.
+
+    Raises:
+        DiffaiError: If they cannot be compared; the message is the one line the command would print.
+
+    Example:
+        >>> compare("old.safetensors", "new.safetensors", epsilon=1e-6).exit_code  # doctest: +SKIP
+        0
+    """
+    registry = load_registry()
+    chosen = choose_comparators(registry, analyses)
+    given = options or {}
+    by_pattern = tuple((_regex(p), Tolerance(*numbers)) for p, numbers in (tolerance_per_layer or {}).items())
+    settings = Settings(
+        keys=KeyFilter(_regex(filter), path, _regex(ignore_keys_regex)),
+        tolerances=Tolerances(Tolerance(atol=epsilon), by_pattern),
+        jobs=jobs or available_cores(),
+        plugin_options={spec.spec.name: {**spec.defaults, **given.get(spec.spec.name, {})} for spec in chosen},
+    )
+    opening = Opening(input_format, rules=FolderRules(recursive, tuple(include), tuple(exclude)))
+    return compare_paths(old, new, registry, chosen, settings, opening)
+
+
+def _regex(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"{text!r} is not a regular expression: {error}") from error

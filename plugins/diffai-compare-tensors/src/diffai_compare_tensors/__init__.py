@@ -1,0 +1,3 @@
+"""Compare the tensors of two checkpoints."""
+
+from __future__ import annotations

@@ -1,0 +1,65 @@
+"""What the findings of this plugin share: descriptions of tensors and of measured pairs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from diffai_core.plugin import Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from diffai_core.plugin import PairResult, TensorRef
+
+
+def describe(ref: TensorRef) -> dict[str, Any]:
+    """Return shape, dtype and number of elements of one tensor."""
+    return {"shape": list(ref.shape), "dtype": ref.dtype.name, "params": ref.numel}
+
+
+def unravel(index: int | None, shape: tuple[int, ...]) -> list[int] | None:
+    """Return the position of a flat row-major index, one number per dimension.
+
+    Example:
+        >>> unravel(7, (2, 4))
+        [1, 3]
+    """
+    if index is None:
+        return None
+    position = []
+    for length in reversed(shape):
+        index, remainder = divmod(index, length)
+        position.append(remainder)
+    return position[::-1]
+
+
+def rel_change(result: PairResult) -> float | None:
+    """Return the norm of the change over the norm of the old values; ``None`` if that cannot be measured."""
+    moments = result.statistics.get("moments")
+    found: float | None = None if moments is None else moments.rel_change
+    return found
+
+
+def by_magnitude(results: Iterable[PairResult]) -> list[PairResult]:
+    """Sort by relative change, the largest first; what cannot be measured, such as a change from zero, leads."""
+
+    def magnitude(result: PairResult) -> tuple[float, str]:
+        value = rel_change(result)
+        return (-math.inf if value is None else -value, result.pair.key)
+
+    return sorted(results, key=magnitude)
+
+
+def is_measured(result: PairResult) -> bool:
+    """Whether the elements of both tensors were compared one by one and are not all equal in value."""
+    return (
+        result.relation in {Relation.CHANGED, Relation.WITHIN_TOLERANCE}
+        and "changes" in result.statistics
+        and result.same_shape
+    )
+
+
+def in_order(results: Iterable[PairResult], options: Mapping[str, Any]) -> list[PairResult]:
+    """Return the results by name, or by magnitude if the user asked for it."""
+    return by_magnitude(results) if options.get("sort_by_change_magnitude") else list(results)

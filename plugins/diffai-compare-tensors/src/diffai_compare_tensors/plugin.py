@@ -1,0 +1,46 @@
+"""Declares the comparison of tensors and the analyses that print them in more detail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diffai_core.plugin import ComparatorSpec, Option, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TENSOR_DETAILS = Option(
+    "tensor-details", "Show every changed tensor, with minimum, maximum, norms and counts of changed elements."
+)
+DIFF_ONLY = Option("diff-only", "With --show-structure, list only what differs.")
+SORT = Option(
+    "sort-by-change-magnitude", "Sort changed tensors by relative change, the largest first, instead of by name."
+)
+
+
+@hookimpl
+def diffai_comparators() -> Iterable[ComparatorSpec]:
+    """Yield the default comparison and its two detailed views."""
+    yield ComparatorSpec(
+        name="tensors",
+        title="Say which tensors were added, removed, renamed, reshaped, cast or changed.",
+        target="diffai_compare_tensors.tensors:compare",
+        default=True,
+        facets=("tensors",),
+        needs=("changes", "moments", "extrema"),
+        options=(TENSOR_DETAILS, SORT),
+    )
+    yield ComparatorSpec(
+        name="stats",
+        title="Show quantiles, distances between the distributions, zeros, NaN and ULPs of each changed tensor.",
+        target="diffai_compare_tensors.stats:compare",
+        needs=("changes", "counts", "moments", "higher_moments", "norms", "extrema", "histograms", "ulp"),
+        options=(SORT,),
+    )
+    yield ComparatorSpec(
+        name="show-structure",
+        title="Show every tensor with shape and dtype, and a summary of what changed in the structure.",
+        target="diffai_compare_tensors.structure:compare",
+        needs=("changes",),
+        options=(DIFF_ONLY,),
+    )
