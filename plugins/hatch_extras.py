@@ -1,4 +1,4 @@
-"""Every plugin folder is an extra of the root distribution, and ``all`` is all of them."""
+"""Every plugin folder is an extra of the root distribution, ``all`` is all of them, ``testing`` is for authors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+TESTING = ("hypothesis>=6.100", "pytest>=8")
+"""What the kit for plugin authors, ``diffai_core.testing``, needs."""
 
 
 class PluginExtras(MetadataHookInterface):
@@ -26,4 +29,4 @@ class PluginExtras(MetadataHookInterface):
             requirement = f"{name}=={project['version']}" if release else f"{name} @ {file.parent.as_uri()}"
             extras[name.removeprefix("diffai-")] = [requirement]
         extras["all"] = [requirement for requirements in extras.values() for requirement in requirements]
-        metadata["optional-dependencies"] = extras
+        metadata["optional-dependencies"] = extras | {"testing": list(TESTING)}

@@ -15,7 +15,7 @@ def diffai_reporters() -> Iterator[ReporterSpec]:
     """Declare the format; its code is imported when ``--output example`` is given."""
     yield ReporterSpec(
         name="example",
-        title="CSV, one line for each finding",
+        title="CSV: one line for each finding.",
         target="diffai_report_example.reporter:render",
         form="results",
         media_type="text/csv",
