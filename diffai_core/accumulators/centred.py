@@ -134,7 +134,8 @@ def centred_sums(
 ) -> Centred:
     """Return the sums of finite ``values`` whose least is ``low`` and greatest ``high``; at least one value.
 
-    ``extreme`` says that their squares may be outside float64. Squares are summed about zero while that loses nothing, else about the mean with a second-order correction.
+    ``extreme`` says that their squares may be outside float64. Squares are summed about zero where that loses
+    nothing, else about the mean with a second-order correction.
     """
     exponent = scale_of(low, high) if extreme else 0
     values = scaled_down(values, exponent, workspace)
