@@ -1,0 +1,68 @@
+"""Loaders for tests; their code stands in a module ``fake_loaders`` that exists for one test."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import pytest
+
+from diffai_core.discovery import FoundPlugin
+from diffai_core.files import Source
+from diffai_core.plugin import Artifact, LoaderSpec, hookimpl
+from diffai_core.registry import Registry, build_registry
+
+
+@pytest.fixture
+def code(monkeypatch):
+    """The module to which targets of the form ``fake_loaders:name`` point."""
+    module = types.ModuleType("fake_loaders")
+    module.open_any = lambda source, options: Artifact(name=source.name, format="any", tree=dict(options))
+    monkeypatch.setitem(sys.modules, "fake_loaders", module)
+    return module
+
+
+def loader(name: str, **fields: Any) -> LoaderSpec:
+    """A format with everything that is not given filled in."""
+    return LoaderSpec(**{"name": name, "title": name, "target": "fake_loaders:open_any", **fields})
+
+
+@pytest.fixture
+def registry_of(code):
+    """Make a registry in which each given loader comes from a distribution of its own."""
+
+    def make(*specs: LoaderSpec) -> Registry:
+        registry = build_registry([_plugin(spec) for spec in specs])
+        assert registry.broken == ()
+        return registry
+
+    return make
+
+
+def _plugin(spec: LoaderSpec) -> FoundPlugin:
+    class Plugin:
+        @hookimpl
+        def diffai_loaders(self):
+            yield spec
+
+    return FoundPlugin(f"load-{spec.name}", f"acme-{spec.name}", "1.0", Plugin)
+
+
+@pytest.fixture(name="loader")
+def loader_fixture():
+    """Make a loader spec."""
+    return loader
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file and return it as a source that messages call by its bare name."""
+
+    def make(name: str, content: bytes = b"?") -> Source:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return Source(path, name)
+
+    return make
