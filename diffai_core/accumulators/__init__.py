@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING
 from diffai_core.accumulators.block import Block
 from diffai_core.accumulators.centred import Centred
 from diffai_core.accumulators.changes import Changes, ChangesFold
+from diffai_core.accumulators.counts import CountsFold, SideCounts, ValueCounts
 from diffai_core.accumulators.extrema import Extrema, ExtremaFold
 from diffai_core.accumulators.fold import AnyFold, Fold, NumericFold
+from diffai_core.accumulators.higher import Higher, HigherMoments, HigherMomentsFold
+from diffai_core.accumulators.histograms import Histograms, HistogramsFold
+from diffai_core.accumulators.keys16 import Histogram
 from diffai_core.accumulators.layout import LEAF, SEGMENT_LEAVES, PairLayout, leaves
+from diffai_core.accumulators.mantissa import MantissaFold, Mantissas, MantissaUse
 from diffai_core.accumulators.moments import Moments, MomentsFold
+from diffai_core.accumulators.norms import Norms, NormsFold
 from diffai_core.accumulators.side import Side
+from diffai_core.accumulators.ulp import Ulp, UlpFold
 from diffai_core.accumulators.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,9 +30,15 @@ if TYPE_CHECKING:
 
 ACCUMULATORS: Mapping[str, AnyFold] = MappingProxyType(
     {
-        "changes": ChangesFold(),
+        "counts": CountsFold(),
         "moments": MomentsFold(),
+        "higher_moments": HigherMomentsFold(),
+        "norms": NormsFold(),
         "extrema": ExtremaFold(),
+        "histograms": HistogramsFold(),
+        "changes": ChangesFold(),
+        "mantissa": MantissaFold(),
+        "ulp": UlpFold(),
     }
 )
 """The statistics that a comparator can ask for by name."""
@@ -34,18 +47,35 @@ __all__ = [
     "ACCUMULATORS",
     "LEAF",
     "SEGMENT_LEAVES",
+    "AnyFold",
     "Block",
     "Centred",
     "Changes",
     "ChangesFold",
+    "CountsFold",
     "Extrema",
     "ExtremaFold",
     "Fold",
+    "Higher",
+    "HigherMoments",
+    "HigherMomentsFold",
+    "Histogram",
+    "Histograms",
+    "HistogramsFold",
+    "MantissaFold",
+    "MantissaUse",
+    "Mantissas",
     "Moments",
     "MomentsFold",
+    "Norms",
+    "NormsFold",
     "NumericFold",
     "PairLayout",
     "Side",
+    "SideCounts",
+    "Ulp",
+    "UlpFold",
+    "ValueCounts",
     "Workspace",
     "leaves",
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffai_core.accumulators.centred import Centred, centred_sums
+from diffai_core.accumulators.centred import Centred, Series, centred_sums
 from diffai_core.accumulators.computed import computed
 from diffai_core.accumulators.numbers import exact_difference
 from diffai_core.accumulators.side import Side
@@ -114,15 +114,17 @@ class Block:
         return float(low) + 0.0, float(high) + 0.0
 
     @computed
-    def delta_centred(self) -> Centred:
-        """Count, mean and centred sum of squares of NEW - OLD where both sides are finite."""
-        if not self.n_finite:
-            return Centred()
+    def delta_series(self) -> Series | None:
+        """NEW - OLD where both sides are finite; ``None`` if there is no such pair or all differences are 0."""
         low, high = self.delta_bounds
         if low == high == 0:
-            return Centred(self.n_finite)
-        sums = centred_sums(self.delta, low, high, self.workspace, extreme=self.old.double or self.new.double)
-        return sums._replace(exponent=sums.exponent + self.delta_exponent)
+            return None
+        return Series(self.delta, low, high, self.old.double or self.new.double, exponent=self.delta_exponent)
+
+    @computed
+    def delta_centred(self) -> Centred:
+        """Count, mean and centred sum of squares of NEW - OLD where both sides are finite."""
+        return centred_sums(self.delta_series, self.workspace) if self.delta_series else Centred(self.n_finite)
 
     @computed
     def changed(self) -> NDArray[np.bool_]:

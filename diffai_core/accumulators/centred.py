@@ -122,40 +122,60 @@ def scale_of(low: float, high: float) -> int:
     return math.frexp(largest)[1]
 
 
-def scaled_down(values: NDArray[np.float64], exponent: int, workspace: Workspace) -> NDArray[np.float64]:
-    """Return ``values / 2**exponent``, in scratch if they have to be changed."""
+def scaled_down(
+    values: NDArray[np.float64], exponent: int, workspace: Workspace, slot: str = "scaled"
+) -> NDArray[np.float64]:
+    """Return ``values / 2**exponent``, in the scratch array ``slot`` if they have to be changed."""
     if not exponent:
         return values
-    return np.ldexp(values, -exponent, out=workspace.float64("scaled", values.size))
+    return np.ldexp(values, -exponent, out=workspace.float64(slot, values.size))
 
 
-def centred_sums(
-    values: NDArray[np.float64], low: float, high: float, workspace: Workspace, *, extreme: bool
-) -> Centred:
-    """Return the sums of finite ``values`` whose least is ``low`` and greatest ``high``; at least one value.
+class Series(NamedTuple):
+    """Finite numbers, at least one, ready to be summed up.
 
-    ``extreme`` says that their squares may be outside float64. Squares are summed about zero where that loses
-    nothing, else about the mean with a second-order correction.
+    Args:
+        values: The numbers less ``pivot``, as float64.
+        low: Least value.
+        high: Greatest value.
+        extreme: Whether powers of the values may be outside float64.
+        pivot: Integer from which the numbers are measured, 0 unless they are integers too long for float64.
+        exponent: Power of two of the unit of the values.
     """
-    exponent = scale_of(low, high) if extreme else 0
-    values = scaled_down(values, exponent, workspace)
+
+    values: NDArray[np.float64]
+    low: float
+    high: float
+    extreme: bool = False
+    pivot: int = 0
+    exponent: int = 0
+
+
+def series_of_integers(numbers: NDArray[Any], low: int, high: int, out: NDArray[np.float64]) -> Series:
+    """Return 64-bit integers of any length, at least one, measured exactly from ``low``; ``out`` is scratch."""
+    distances = numbers.view(np.uint64) - np.uint64(low % (1 << 64))
+    np.copyto(out, distances, casting="unsafe")
+    return Series(out, 0, high - low, pivot=low)
+
+
+def centred_sums(series: Series, workspace: Workspace) -> Centred:
+    """Return count, mean and centred sum of squares.
+
+    Squares are summed about zero where that loses nothing, else about the mean with a second-order correction.
+    """
+    values, low, high, extreme, pivot, unit = series
+    shift = scale_of(low, high) if extreme else 0
+    values = scaled_down(values, shift, workspace)
     n = values.size
+    exponent = shift + unit
     if low == high:
-        return Centred(n, float(values[0]) + 0.0, 0.0, exponent)
+        return Centred(n, float(values[0]) + 0.0, 0.0, exponent, pivot)
     mean = float(np.add.reduce(values)) / n
     squares = float(np.einsum("i,i->", values, values))
     raw = n * mean * mean
     if raw <= 0.25 * squares:
-        return Centred(n, mean, squares - raw, exponent)
+        return Centred(n, mean, squares - raw, exponent, pivot)
     distances = np.subtract(values, mean, out=workspace.float64("distances", n))
     rest = float(np.add.reduce(distances))
     m2 = float(np.einsum("i,i->", distances, distances)) - rest * rest / n
-    return Centred(n, mean + rest / n, max(m2, 0.0), exponent)
-
-
-def centred_integers(numbers: NDArray[Any], low: int, high: int, workspace: Workspace) -> Centred:
-    """Return the sums of 64-bit integers of any length, measured exactly from ``low``; at least one number."""
-    distances = numbers.view(np.uint64) - np.uint64(low % (1 << 64))
-    values = workspace.float64("from-pivot", numbers.size)
-    np.copyto(values, distances, casting="unsafe")
-    return centred_sums(values, 0, high - low, workspace, extreme=False)._replace(pivot=low)
+    return Centred(n, mean + rest / n, max(m2, 0.0), exponent, pivot)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from diffai_core.accumulators.centred import Centred
+from diffai_core.accumulators.centred import Centred, centred_sums
 from diffai_core.accumulators.fold import NumericFold
 
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
     from diffai_core.accumulators.layout import PairLayout
+    from diffai_core.accumulators.side import Side
 
 
 class Moments(NamedTuple):
@@ -99,8 +100,12 @@ def _moments(block: Block) -> Moments:
     old, new, delta = block.old.centred, block.new.centred, block.delta_centred
     if delta.n == old.n == new.n:
         return Moments(old, new, delta, old, new)
-    old_paired, new_paired = block.old.centred_where(block.finite), block.new.centred_where(block.finite)
-    return Moments(old, new, delta, old_paired, new_paired)
+    return Moments(old, new, delta, _paired(block.old, block), _paired(block.new, block))
+
+
+def _paired(side: Side, block: Block) -> Centred:
+    series = side.series_where(block.finite)
+    return centred_sums(series, block.workspace) if series else Centred()
 
 
 def _fully_paired(moments: Moments) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffai_core.accumulators.centred import Centred, centred_integers, centred_sums
+from diffai_core.accumulators.centred import Centred, Series, centred_sums, series_of_integers
 from diffai_core.accumulators.computed import computed
 from diffai_core.accumulators.numbers import converter, is_wide, to_float64
 
@@ -61,6 +61,18 @@ class Side:
         return self.elements.view(np.uint8).reshape(self.elements.size, -1)
 
     @computed
+    def part_bits(self) -> NDArray[Any]:
+        """Bits of each stored number as unsigned integers; a complex element gives two."""
+        if self.dtype.kind != "complex":
+            return self.bits
+        return self.elements.view(f"u{self.elements.itemsize // 2}")
+
+    @computed
+    def part_finite(self) -> NDArray[np.bool_] | None:
+        """Which of :attr:`part_bits` are finite; ``None`` if all are."""
+        return self.finite[::2] if self.finite is not None and self._as_pairs else self.finite
+
+    @computed
     def numbers(self) -> NDArray[Any]:
         """Exact values, shape ``(count * components,)``, as float32, float64 or integers; NaN and Inf included."""
         numbers = converter(self.dtype)(self.elements, self._workspace, self._slot)
@@ -107,25 +119,26 @@ class Side:
         return max(abs(self.bounds[0]), abs(self.bounds[1])) if self.bounds else 0
 
     @computed
+    def series(self) -> Series | None:
+        """The finite values; ``None`` if there is none."""
+        return self.series_where(self.finite)
+
+    @computed
     def centred(self) -> Centred:
         """Count, mean and centred sum of squares of the finite values."""
-        return self.centred_where(self.finite)
+        return centred_sums(self.series, self._workspace) if self.series else Centred()
 
-    def centred_where(self, mask: NDArray[np.bool_] | None) -> Centred:
-        """Return count, mean and centred sum of squares of the values kept by ``mask``, all of them finite."""
-        if mask is None:
-            if self.double and self.wide:
-                return centred_integers(
-                    self.numbers, int(self._all_bounds[0]), int(self._all_bounds[1]), self._workspace
-                )
-            return centred_sums(self.values, *self._all_bounds, self._workspace, extreme=self.double)
-        numbers = self.numbers[mask]
+    def series_where(self, mask: NDArray[np.bool_] | None) -> Series | None:
+        """Return the values kept by ``mask``, all of them finite; ``None`` if there is none."""
+        numbers = self.numbers if mask is None else self.numbers[mask]
         if not numbers.size:
-            return Centred()
-        bounds = _bounds(numbers)
-        if is_wide(*bounds):
-            return centred_integers(numbers, int(bounds[0]), int(bounds[1]), self._workspace)
-        return centred_sums(numbers.astype(np.float64), *bounds, self._workspace, extreme=self.double)
+            return None
+        low, high = self._all_bounds if mask is None else _bounds(numbers)
+        if self.double and is_wide(low, high):
+            scratch = self._workspace.float64(f"{self._slot}-from-pivot", numbers.size)
+            return series_of_integers(numbers, int(low), int(high), scratch)
+        values = self.values if mask is None else numbers.astype(np.float64)
+        return Series(values, low, high, self.double)
 
 
 def _bounds(numbers: NDArray[Any]) -> Bounds:

@@ -1,0 +1,137 @@
+"""The distributions of OLD, NEW and NEW - OLD, and how far apart they are (A5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from diffai_core.accumulators.fold import NumericFold
+from diffai_core.accumulators.keys16 import Histogram, KeyCounts, KeyFormat, float32_keys, no_keys
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from diffai_core.accumulators.block import Block
+    from diffai_core.accumulators.layout import PairLayout
+    from diffai_core.accumulators.side import Side
+    from diffai_core.dtypes import DType
+
+
+class Histograms(NamedTuple):
+    """Distributions of finite values; a complex element counts as two values.
+
+    Histograms of different resolution are not comparable: then, and where a side has no finite value, the
+    distances between the sides are ``None``.
+
+    Args:
+        old: Values of OLD.
+        new: Values of NEW.
+        delta: NEW - OLD where both are finite, always in bins of float32.
+    """
+
+    old: Histogram
+    new: Histogram
+    delta: Histogram
+
+    @property
+    def ks_d(self) -> float | None:
+        """Kolmogorov-Smirnov distance between OLD and NEW, 0 to 1."""
+        shares = self._shares()
+        return float(np.max(np.abs(np.cumsum(shares[1]) - np.cumsum(shares[2])))) if shares else None
+
+    @property
+    def w1(self) -> float | None:
+        """Wasserstein-1 distance between OLD and NEW, in units of the values; ``None`` if a value is beyond float32."""
+        shares = self._shares()
+        if not shares or not np.isfinite(shares[0]).all():
+            return None
+        gaps = np.abs(np.cumsum(shares[1]) - np.cumsum(shares[2]))[:-1]
+        return float(np.sum(gaps * np.diff(shares[0])))
+
+    @property
+    def js_bits(self) -> float | None:
+        """Jensen-Shannon divergence of OLD and NEW over the keys, in bits, 0 to 1."""
+        shares = self._shares()
+        if not shares:
+            return None
+        middle = (shares[1] + shares[2]) / 2
+        return max(_entropy(middle) - (_entropy(shares[1]) + _entropy(shares[2])) / 2, 0.0)
+
+    def _shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return all values that occur, increasing, and the share that each has in OLD and in NEW."""
+        old, new = self.old, self.new
+        if (old.key_format, old.exact) != (new.key_format, new.exact) or not old.n or not new.n:
+            return None
+        values = np.union1d(old.values, new.values)
+        shares = np.zeros((2, values.size))
+        for row, side in zip(shares, (old, new), strict=True):
+            np.add.at(row, np.searchsorted(values, side.values), side.counts / side.n)
+        return values, shares[0], shares[1]
+
+
+@dataclass
+class _State:
+    layout: PairLayout
+    counts: list[KeyCounts] = field(default_factory=lambda: [no_keys() for _ in range(3)])
+
+
+class HistogramsFold(NumericFold[_State, Histograms]):
+    """Gathers :class:`Histograms`."""
+
+    def empty(self, layout: PairLayout) -> _State:
+        """See :meth:`NumericFold.empty`."""
+        return _State(layout)
+
+    def add(self, state: _State, block: Block) -> _State:
+        """See :meth:`NumericFold.add`."""
+        old = _keys(block.old, block)
+        new = old if block.same else _keys(block.new, block)
+        delta = np.zeros(block.n_finite, np.uint16) if block.same else _delta_keys(block)
+        state.counts = [counts.with_keys(keys) for counts, keys in zip(state.counts, (old, new, delta), strict=True)]
+        return state
+
+    def join(self, left: _State, right: _State) -> _State:
+        """See :meth:`NumericFold.join`."""
+        return _State(left.layout, [a.plus(b) for a, b in zip(left.counts, right.counts, strict=True)])
+
+    def result(self, state: _State) -> Histograms:
+        """See :meth:`NumericFold.result`."""
+        layout = state.layout
+        old, new = (
+            Histogram(counts, _key_format(dtype, layout), exact=_has_exact_keys(dtype, layout))
+            for counts, dtype in zip(state.counts, (layout.old_dtype, layout.new_dtype), strict=False)
+        )
+        return Histograms(old, new, Histogram(state.counts[2], "float32", exact=False))
+
+
+def _key_format(dtype: DType, layout: PairLayout) -> KeyFormat:
+    """Return what the keys of one side are."""
+    return "float16" if dtype.name == "float16" and layout.components == 1 else "float32"
+
+
+def _has_exact_keys(dtype: DType, layout: PairLayout) -> bool:
+    """Whether each key stands for exactly one value: eight significant bits fit into a key."""
+    return dtype.bits <= 8 or dtype.name == "bfloat16" or _key_format(dtype, layout) == "float16"  # noqa: PLR2004
+
+
+def _keys(side: Side, block: Block) -> NDArray[np.uint16]:
+    if _key_format(side.dtype, block.layout) == "float16":
+        bits: NDArray[np.uint16] = side.bits
+        return bits if side.finite is None else bits[side.finite]
+    numbers = side.numbers if side.finite is None else side.numbers[side.finite]
+    return float32_keys(numbers, block.workspace)
+
+
+def _delta_keys(block: Block) -> NDArray[np.uint16]:
+    delta = block.delta
+    if block.delta_exponent:
+        with np.errstate(over="ignore"):
+            delta = np.ldexp(delta, block.delta_exponent)
+    return float32_keys(delta, block.workspace)
+
+
+def _entropy(shares: NDArray[np.float64]) -> float:
+    found = shares[shares > 0]
+    return float(-np.sum(found * np.log2(found)))

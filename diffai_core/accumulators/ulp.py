@@ -1,0 +1,192 @@
+"""How far values moved in units in the last place, and which bits flipped (A8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from diffai_core.accumulators.fold import NumericFold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from diffai_core.accumulators.block import Block
+    from diffai_core.accumulators.layout import PairLayout
+    from diffai_core.accumulators.side import Side
+    from diffai_core.dtypes import DType
+
+_UNSIGNED = frozenset(("float8_e8m0fnu",))
+"""Float types without a sign bit."""
+
+
+class Ulp(NamedTuple):
+    """Distances between the bit patterns of equal dtype, counted over the pairs without NaN.
+
+    The distance is the number of representable values from OLD to NEW, so 1 for neighbours; both zeros are one value.
+    Integers are their own distance. Both parts of complex elements count.
+
+    Args:
+        n: Number of pairs.
+        log2_distance: int64, shape ``(2, width + 1)``: pairs by bit length of the distance (0 for none, 1 for 1 ULP,
+            2 for 2 and 3 ...), where NEW is below OLD (row 0) and elsewhere (row 1).
+        popcount: int64, shape ``(width + 1,)``: pairs by number of bits that differ.
+        byte_planes: int64, shape ``(width / 8, 256)``: values of each byte, lowest first, of the zig-zag distance.
+        ulp_max: Largest distance.
+        sign_flips: Pairs of opposite sign, neither of them 0.
+    """
+
+    n: int
+    log2_distance: NDArray[np.int64]
+    popcount: NDArray[np.int64]
+    byte_planes: NDArray[np.int64]
+    ulp_max: int
+    sign_flips: int
+
+    @property
+    def popcount1_share(self) -> float | None:
+        """Share of the pairs with other bits that differ in one bit only; ``None`` if no pair differs."""
+        n_differ = int(self.popcount[1:].sum())
+        return int(self.popcount[1]) / n_differ if n_differ else None
+
+    @property
+    def delta_bits_per_element(self) -> float | None:
+        """Entropy of the bytes of the distances in bits per value: the size of a patch; ``None`` without pairs."""
+        if not self.n:
+            return None
+        shares = self.byte_planes / self.n
+        logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
+        return float(-np.sum(shares * logs)) + 0.0
+
+    def ulp_bounds(self, q: float) -> tuple[int, int] | None:
+        """Return the least and the greatest distance that the quantile ``q`` (0 to 1) can be; ``None`` without pairs.
+
+        Example:
+            ``ulp_bounds(0.5) == (4, 7)`` says that the median is between 4 and 7 units in the last place.
+        """
+        if not self.n:
+            return None
+        last = np.cumsum(self.log2_distance.sum(axis=0))
+        length = int(np.searchsorted(last, int(q * (self.n - 1)), side="right"))
+        return (1 << length) >> 1, min((1 << length) - 1, self.ulp_max)
+
+
+@dataclass
+class _State:
+    n: int
+    log2_distance: NDArray[np.int64]
+    popcount: NDArray[np.int64]
+    byte_planes: NDArray[np.int64]
+    ulp_max: int = 0
+    sign_flips: int = 0
+
+
+class UlpFold(NumericFold[_State, Ulp]):
+    """Gathers :class:`Ulp`; for two numeric tensors of equal dtype other than bool."""
+
+    def applies(self, layout: PairLayout) -> bool:
+        """Whether bits can be compared."""
+        return layout.measurable and layout.old_dtype == layout.new_dtype and layout.old_dtype.kind != "bool"
+
+    def empty(self, layout: PairLayout) -> _State:
+        """See :meth:`NumericFold.empty`."""
+        width = part_width(layout.old_dtype)
+        shapes: tuple[tuple[int, ...], ...] = ((2, width + 1), (width + 1,), (width // 8, 256))
+        log2_distance, popcount, byte_planes = (np.zeros(shape, np.int64) for shape in shapes)
+        return _State(0, log2_distance, popcount, byte_planes)
+
+    def add(self, state: _State, block: Block) -> _State:
+        """See :meth:`NumericFold.add`."""
+        n = block.old.numbers.size - (0 if block.old.finite is None else int(np.isnan(block.old.numbers).sum()))
+        if block.same:
+            return _add_unchanged(state, n)
+        keep = _without_nan(block)
+        old, new = (side.part_bits if keep is None else side.part_bits[keep] for side in (block.old, block.new))
+        if not old.size:
+            return state
+        state.n += old.size
+        _add_distances(state, *(order_keys(bits, block.layout.old_dtype) for bits in (old, new)))
+        flipped = (old ^ new) & old.dtype.type(min((1 << block.layout.old_dtype.bits) - 1, np.iinfo(old.dtype).max))
+        state.popcount += np.bincount(np.bitwise_count(flipped), minlength=state.popcount.size)
+        state.sign_flips += _count_sign_flips(block.old, block.new)
+        return state
+
+    def join(self, left: _State, right: _State) -> _State:
+        """See :meth:`NumericFold.join`."""
+        left.n += right.n
+        left.log2_distance += right.log2_distance
+        left.popcount += right.popcount
+        left.byte_planes += right.byte_planes
+        left.ulp_max = max(left.ulp_max, right.ulp_max)
+        left.sign_flips += right.sign_flips
+        return left
+
+    def result(self, state: _State) -> Ulp:
+        """See :meth:`NumericFold.result`."""
+        return Ulp(state.n, state.log2_distance, state.popcount, state.byte_planes, state.ulp_max, state.sign_flips)
+
+
+def part_width(dtype: DType) -> int:
+    """Return the bits in which one number of ``dtype`` is held in memory: whole bytes, a complex element in parts."""
+    return max(dtype.bits // (2 if dtype.kind == "complex" else 1), 8)
+
+
+def order_keys(bits: NDArray[Any], dtype: DType) -> NDArray[Any]:
+    """Return unsigned integers of the width of ``bits`` that count the representable values in order."""
+    if dtype.kind == "uint" or dtype.name in _UNSIGNED:
+        return bits
+    width = max(dtype.bits, 8) if dtype.kind == "int" else part_width(dtype)
+    stored = dtype.bits if dtype.bits < 8 and dtype.kind == "float" else width  # noqa: PLR2004 - a byte
+    sign = bits.dtype.type(1 << (stored - 1))
+    if dtype.kind == "int":
+        return np.asarray(bits ^ sign)
+    sizes = bits & (sign - bits.dtype.type(1))
+    keys: NDArray[Any] = np.where(bits & sign, sign - sizes, sign + sizes)
+    return keys
+
+
+def bit_lengths(numbers: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the bit length of unsigned integers: 0 for 0, 1 for 1, 2 for 2 and 3 ..."""
+    if numbers.itemsize < 8:  # noqa: PLR2004 - exact in float64
+        return np.frexp(numbers.astype(np.float64))[1].astype(np.intp)
+    upper = numbers >> 32
+    return np.where(upper, 32 + bit_lengths(upper.astype(np.uint32)), bit_lengths(numbers.astype(np.uint32)))
+
+
+def _add_distances(state: _State, old: NDArray[Any], new: NDArray[Any]) -> None:
+    fell = new < old
+    distances = np.where(fell, old - new, new - old)
+    width = state.popcount.size
+    lengths = bit_lengths(distances) + np.where(fell, 0, width)
+    state.log2_distance += np.bincount(lengths, minlength=2 * width).reshape(2, width)
+    state.ulp_max = max(state.ulp_max, int(distances.max()))
+    planes = zigzag(new - old).view(np.uint8).reshape(-1, state.byte_planes.shape[0])
+    state.byte_planes += np.stack([np.bincount(plane, minlength=256) for plane in planes.T])
+
+
+def zigzag(distances: NDArray[Any]) -> NDArray[Any]:
+    """Return signed distances, given modulo their width, with the sign in the lowest bit: 0, -1, 1, -2, 2 ..."""
+    signed = distances.view(f"i{distances.itemsize}")
+    folded = (signed << 1) ^ (signed >> (8 * distances.itemsize - 1))
+    return folded.view(distances.dtype)
+
+
+def _add_unchanged(state: _State, n: int) -> _State:
+    state.n += n
+    state.log2_distance[1, 0] += n
+    state.popcount[0] += n
+    state.byte_planes[:, 0] += n
+    return state
+
+
+def _without_nan(block: Block) -> NDArray[np.bool_] | None:
+    if block.finite is None:
+        return None
+    without: NDArray[np.bool_] = ~(np.isnan(block.old.numbers) | np.isnan(block.new.numbers))
+    return without
+
+
+def _count_sign_flips(old: Side, new: Side) -> int:
+    fell = (old.numbers > 0) & (new.numbers < 0)
+    return int(np.count_nonzero(fell | ((old.numbers < 0) & (new.numbers > 0))))
