@@ -86,7 +86,9 @@ def _run(words: list[str]) -> int:
         return dispatch(registry, plugins, params, say)
 
     command = HelpfulCommand(core, plugins, registry, callback=run)
-    return int(command.main(args=words, prog_name="diffai", standalone_mode=False) or 0)
+    # Not Command.main: on an interrupt it writes to standard error.
+    with command.make_context("diffai", list(words)) as context:
+        return int(command.invoke(context))
 
 
 if __name__ == "__main__":
