@@ -21,8 +21,8 @@ SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7,), (8, 4), (2, 0, 3), 
 def sample_array(dtype: str, shape: tuple[int, ...] = (8, 4), seed: int = 0) -> NDArray[Any]:
     """Return an array of any dtype of the vocabulary, the same for the same arguments.
 
-    Floats are random bit patterns, so they hold denormals, infinities and huge values; every NaN is the one
-    canonical NaN, which every writer can keep.
+    Floats are random bit patterns with NaN, both infinities and -0.0 planted among them, so there are denormals and
+    huge values; every NaN is the one canonical NaN, which every writer can keep.
 
     Args:
         dtype: Name in the vocabulary: ``float32``, ``bfloat16``, ``int4`` …
@@ -45,17 +45,21 @@ def sample_array(dtype: str, shape: tuple[int, ...] = (8, 4), seed: int = 0) -> 
         raw &= np.uint8((1 << kind.bits) - 1)
     flat = raw.view(kind.numpy)
     if kind.kind == "complex":
-        _canonical_nan(flat.view(np.float32 if kind.bits == 64 else np.float64))
+        _plant(flat.view(np.float32 if kind.bits == 64 else np.float64), rng)
     elif kind.kind == "float":
-        _canonical_nan(flat)
+        _plant(flat, rng)
     return flat.reshape(shape)
 
 
-def _canonical_nan(flat: NDArray[Any]) -> None:
-    with np.errstate(invalid="ignore"):  # signalling NaN
+def _plant(flat: NDArray[Any], rng: np.random.Generator) -> None:
+    """Put the special values among the elements and make every NaN the canonical one."""
+    with np.errstate(all="ignore"):  # signalling NaN, and types that lack some of the values
+        special = np.array([np.nan, np.inf, -np.inf, -0.0]).astype(flat.dtype)
+        if flat.size >= 2 * special.size:
+            flat[rng.choice(flat.size, special.size, replace=False)] = special
         is_nan = np.isnan(flat)
-    if is_nan.any():
-        flat[is_nan] = np.nan
+        if is_nan.any():
+            flat[is_nan] = np.nan
 
 
 def array_dicts(

@@ -125,21 +125,40 @@ def report(findings: Sequence[Finding] = (), exit_code: int = 1) -> Report:
     )
 
 
-_TEXT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
-    [
-        "\x1b[31mred\x1b[0m",
-        "a\nb\r\nc",
-        "\x00\x07\x7f",
-        "\x9b2J",
-        "\u202eabc",
-        "",
-        "é\u0301",
-        ",\";\t'",
-        "=1+1",
-        "null",
-        "%s{0}",
-    ]
+AWKWARD_TEXTS = (
+    "",
+    "\x1b[31mred\x1b[0m",
+    "a\nb\r\nc",
+    "\x00\x07\x7f",
+    "\x9b2J",
+    "\u202eabc\u2028",
+    "e\u0301\U0001f600",
+    ",\";\t'",
+    "=1+1",
+    "null",
+    "- a: [b",
+    "%s{0}|*_`<b>",
 )
+"""Texts that break reports: terminal escapes, line ends, quotes, and what other formats take for syntax."""
+
+AWKWARD_VALUES = (None, True, 0, -0.0, 2**70, float("nan"), float("inf"), float("-inf"), 5e-324, 1.7e308, b"\x00\xff")
+"""Values that break reports: not finite, huge, tiny, bytes."""
+
+
+def awkward_findings() -> list[Finding]:
+    """Return findings with every awkward text and value in every place that can hold it."""
+    texts = [
+        Finding("value_changed", text, old=text, new={text: text}, values={"note": text}, message=text, plugin="tree")
+        for text in AWKWARD_TEXTS
+    ]
+    values = [
+        Finding("value_changed", "key", old=value, new=[value, {"deep": value}], values={"max": value}, null=value)
+        for value in AWKWARD_VALUES
+    ]
+    return texts + values
+
+
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(AWKWARD_TEXTS)
 _SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=True, allow_infinity=True) | _TEXT
 )

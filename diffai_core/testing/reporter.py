@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from diffai_core.findings import Finding, Report
 from diffai_core.specs import ReporterSpec
-from diffai_core.testing.builders import finding_lists, report
+from diffai_core.testing.builders import awkward_findings, finding_lists, report
+from diffai_core.testing.laws import for_all
 from diffai_core.testing.subject import only, options_of, target_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class ReporterTests:
     # -- laws --------------------------------------------------------------------------------------------------
 
     def test_any_findings_give_valid_text(self) -> None:
-        """Control characters, NaN, huge integers and nested values give valid text of the media type."""
+        """Control characters, NaN, huge integers, bytes and nested values give valid text of the media type."""
+        for finding in awkward_findings():
+            self.check(report([finding]))
         self._for_all(self.check)
 
     def test_the_same_report_gives_the_same_text(self) -> None:
@@ -103,18 +105,7 @@ class ReporterTests:
         assert seconds < self.many_seconds, f"100,000 findings took {seconds:.1f} CPU seconds"
 
     def _for_all(self, law: Callable[[Report], object]) -> None:
-        @settings(
-            max_examples=self.n_examples,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(findings=finding_lists())
-        def check(findings: list[Finding]) -> None:
-            law(report(findings))
-
-        check()
+        for_all(lambda findings: law(report(findings)), finding_lists(), self.n_examples)
 
 
 def _check_json(text: str) -> None:

@@ -9,34 +9,44 @@ from diffai_core.plugin import Comparison, Finding, PairResult
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from diffai_compare_example.fold import Flips
+
 FLIPS = "diffai_compare_example.fold:SignFlips"
 
 
 def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield one finding for each tensor with flipped signs, and one for each changed tensor that cannot tell.
+    """Yield a finding for each tensor with flipped signs, one for each changed tensor that cannot tell, and the sum.
 
     Tensors that were added, removed or left unchanged have no flips and are not mentioned.
     """
+    n_flipped = n_values = 0
     for result in comparison.results:
         flips = result.statistics.get(FLIPS)
         if flips is not None and flips.n_values:
-            share = flips.n_flipped / flips.n_values
-            if flips.n_flipped and share >= options["min_flipped_share"]:
-                yield _flipped(result, flips.n_flipped, flips.n_values)
+            n_flipped += flips.n_flipped
+            n_values += flips.n_values
+            if flips.n_flipped and flips.n_flipped / flips.n_values >= options["min_flipped_share"]:
+                yield _flipped(result, flips)
         elif why := _why_not(result):
             message = f"sign flips of {result.pair.key} cannot be counted: {why}"
             yield Finding("sign_flips", where=result.pair.key, status="not_measurable", level="info", message=message)
+    yield Finding(
+        "sign_flips",
+        level="info",
+        values={"n_flipped": n_flipped, "n_values": n_values},
+        message=f"{n_flipped:,} of {n_values:,} signs flipped in the tensors that changed",
+    )
 
 
-def _flipped(result: PairResult, n_flipped: int, n_values: int) -> Finding:
-    share = n_flipped / n_values
+def _flipped(result: PairResult, flips: Flips) -> Finding:
+    share = flips.n_flipped / flips.n_values
     return Finding(
         "sign_flips",
         where=result.pair.key,
         level="info",
-        values={"n_flipped": n_flipped, "n_values": n_values, "share": share},
+        values={"n_flipped": flips.n_flipped, "n_values": flips.n_values, "share": share},
         null={"share": 0.5},  # two unrelated tensors, each symmetric about zero
-        message=f"{result.pair.key}: {n_flipped:,} of {n_values:,} signs flipped ({share:.2%})",
+        message=f"{flips.n_flipped:,} of {flips.n_values:,} signs flipped ({share:.2%})",
     )
 
 

@@ -36,4 +36,6 @@ def _line(cells: Iterable[str]) -> str:
 
 def _printable(text: str) -> str:
     """Escape line ends and what could steer a terminal; names in a model file may hold anything."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
