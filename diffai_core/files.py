@@ -236,7 +236,7 @@ class Source:
         if not relative or relative.startswith("/") or "\0" in relative or ".." in parts or ":" in parts[0]:
             raise LoadError(self.name, f"names the file {relative!r}, which is not inside the folder")
         path = self.path.joinpath(*parts)
-        resolved = path.resolve()
+        resolved = Path(os.path.realpath(path))  # Path.resolve() would raise where links run in a circle
         if not any(resolved.is_relative_to(root) for root in _allowed_roots(self.path)):
             raise LoadError(self.name, f"{relative!r} is a link that leads out of the folder")
         return Source(path, f"{self.name.rstrip('/')}/{relative}")
