@@ -68,13 +68,25 @@ _NUMPY_NAMES = frozenset(
         *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     }
 )
+_FLOATS = {
+    "float64": 64,
+    "float32": 32,
+    "float16": 16,
+    "bfloat16": 16,
+    "float8_e4m3fn": 8,
+    "float8_e4m3fnuz": 8,
+    "float8_e4m3": 8,
+    "float8_e4m3b11fnuz": 8,
+    "float8_e3m4": 8,
+    "float8_e5m2": 8,
+    "float8_e5m2fnuz": 8,
+    "float8_e8m0fnu": 8,
+    "float6_e2m3fn": 6,
+    "float6_e3m2fn": 6,
+    "float4_e2m1fn": 4,
+}
 _KINDS: dict[DTypeKind, dict[str, int]] = {
-    "float": {
-        "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16,
-        "float8_e4m3fn": 8, "float8_e4m3fnuz": 8, "float8_e4m3": 8, "float8_e4m3b11fnuz": 8, "float8_e3m4": 8,
-        "float8_e5m2": 8, "float8_e5m2fnuz": 8, "float8_e8m0fnu": 8,
-        "float6_e2m3fn": 6, "float6_e3m2fn": 6, "float4_e2m1fn": 4,
-    },
+    "float": _FLOATS,
     "int": {"int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "int2": 2},
     "uint": {"uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "uint2": 2},
     "bool": {"bool": 8},

@@ -37,7 +37,7 @@ def _structural(result: PairResult, *, told: bool) -> Iterator[Finding]:
         yield from _one_sided(pair)
         return
     if pair.renamed and not (told and _prefixes(pair) is not None):
-        values = {"shape": list(pair.new.shape), "dtype": pair.new.dtype.name}
+        values: dict[str, Any] = {"shape": list(pair.new.shape), "dtype": pair.new.dtype.name}
         yield Finding("tensor_renamed", pair.new.name, old=pair.old.name, new=pair.new.name, values=values)
     if not result.same_shape:
         values = {"reshape_only": result.relation is Relation.IDENTICAL}
