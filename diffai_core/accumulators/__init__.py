@@ -14,14 +14,17 @@ from diffai_core.accumulators.changes import Changes, ChangesFold
 from diffai_core.accumulators.counts import CountsFold, SideCounts, ValueCounts
 from diffai_core.accumulators.extrema import Extrema, ExtremaFold
 from diffai_core.accumulators.fold import AnyFold, Fold, NumericFold
+from diffai_core.accumulators.groups import GroupsFold, GroupSums, SideGroups
 from diffai_core.accumulators.higher import Higher, HigherMoments, HigherMomentsFold
 from diffai_core.accumulators.histograms import Histograms, HistogramsFold
 from diffai_core.accumulators.keys16 import Histogram
 from diffai_core.accumulators.layout import LEAF, SEGMENT_LEAVES, PairLayout, leaves
+from diffai_core.accumulators.lines import ColumnsFold, Lines, RowsFold
 from diffai_core.accumulators.mantissa import MantissaFold, Mantissas, MantissaUse
 from diffai_core.accumulators.moments import Moments, MomentsFold
 from diffai_core.accumulators.norms import Norms, NormsFold
 from diffai_core.accumulators.side import Side
+from diffai_core.accumulators.sparsity import Sparsity, SparsityFold
 from diffai_core.accumulators.ulp import Ulp, UlpFold
 from diffai_core.accumulators.workspace import Workspace
 
@@ -39,6 +42,10 @@ ACCUMULATORS: Mapping[str, AnyFold] = MappingProxyType(
         "changes": ChangesFold(),
         "mantissa": MantissaFold(),
         "ulp": UlpFold(),
+        "rows": RowsFold(),
+        "columns": ColumnsFold(),
+        "groups": GroupsFold(),
+        "sparsity": SparsityFold(),
     }
 )
 """The statistics that a comparator can ask for by name."""
@@ -52,16 +59,20 @@ __all__ = [
     "Centred",
     "Changes",
     "ChangesFold",
+    "ColumnsFold",
     "CountsFold",
     "Extrema",
     "ExtremaFold",
     "Fold",
+    "GroupSums",
+    "GroupsFold",
     "Higher",
     "HigherMoments",
     "HigherMomentsFold",
     "Histogram",
     "Histograms",
     "HistogramsFold",
+    "Lines",
     "MantissaFold",
     "MantissaUse",
     "Mantissas",
@@ -71,8 +82,12 @@ __all__ = [
     "NormsFold",
     "NumericFold",
     "PairLayout",
+    "RowsFold",
     "Side",
     "SideCounts",
+    "SideGroups",
+    "Sparsity",
+    "SparsityFold",
     "Ulp",
     "UlpFold",
     "ValueCounts",
