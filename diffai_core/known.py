@@ -153,3 +153,14 @@ KNOWN = (
     KnownFormat("notebook", "Jupyter notebook", (".ipynb",)),
 )
 """Sorted by importance: of two that look alike the first is named."""
+
+KNOWN_REPORTS = {
+    "cli": "diffai-report-text",
+    "text": "diffai-report-text",
+    "json": "diffai-report-json",
+    "yaml": "diffai-report-yaml",
+    "html": "diffai-report-html",
+    "markdown": "diffai-report-markdown",
+    "junit-xml": "diffai-report-junit",
+}
+"""The distribution that writes each report format."""

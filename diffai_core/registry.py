@@ -32,8 +32,19 @@ Trace = Callable[[str], None]
 
 CORE_STATISTICS = frozenset(
     {
-        *("counts", "moments", "higher_moments", "norms", "extrema", "histograms", "changes"),
-        *("mantissa", "ulp", "rows", "columns", "groups", "sparsity"),
+        "changes",
+        "columns",
+        "counts",
+        "extrema",
+        "groups",
+        "higher_moments",
+        "histograms",
+        "mantissa",
+        "moments",
+        "norms",
+        "rows",
+        "sparsity",
+        "ulp",
     }
 )
 """Names of the core's accumulators that ``needs`` may ask for; a test keeps them equal to what the engine has."""

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.artifact import Artifact
 from diffai_core.errors import DiffaiError, LoadError, PluginError, UnknownFormatError, UsageError
 from diffai_core.folders import matches_folder
-from diffai_core.known import KnownFormat, known_by_content, known_by_name, known_by_suffix, magic_length, suffix_length
+from diffai_core.known import (
+    KNOWN_REPORTS,
+    KnownFormat,
+    known_by_content,
+    known_by_name,
+    known_by_suffix,
+    magic_length,
+    suffix_length,
+)
 from diffai_core.registry import Broken, Registered, Registry, resolve_callable, resolve_target
 from diffai_core.wording import did_you_mean, error_text, listed
 
@@ -82,9 +90,12 @@ def choose_reporter(registry: Registry, form: ReportForm, name: str, flag: str) 
     by_name = registry.documents if form == "document" else registry.results
     if name in by_name:
         return by_name[name]
-    raise _no_such(
-        flag, name, by_name, [broken for broken in registry.broken if broken.kind in {"document", "results"}]
-    )
+    broken = [broken for broken in registry.broken if broken.kind in {"document", "results"}]
+    dist = KNOWN_REPORTS.get(name)
+    present = {spec.dist for spec in registry.registered} | {plugin.dist for plugin in broken}
+    if dist is None or dist in present:
+        raise _no_such(flag, name, by_name, broken)
+    raise UsageError(f"{flag} {name}: no installed plugin writes it; pip install {dist}")
 
 
 def open_artifact(
@@ -210,7 +221,7 @@ class _Choice:
         if trusting or not matching:
             return trusting
         known = known_by_content(self._head, self._size)
-        something_else = known is not None and known.name not in self._registry.loaders
+        something_else = known is not None and not _is_installed(known, self._registry)
         return [] if something_else else matching
 
     def _with_suffix(self, loaders: Iterable[Loader]) -> list[Loader]:
@@ -235,7 +246,7 @@ class _Choice:
 
     def _miss(self) -> LoadError:
         known = known_by_content(self._head, self._size) or known_by_suffix(self._source.path.name)
-        if known is not None and known.name in self._registry.loaders:
+        if known is not None and _is_installed(known, self._registry):
             known = None  # it is installed and does not recognise the file
         reason = self._unknown() if known is None else _not_installed(known, self._registry)
         return UnknownFormatError(self._source.name, "; ".join([reason, *self._failures]))
@@ -248,6 +259,10 @@ class _Choice:
             advice = "no format is installed; pip install diffai-load-safetensors reads safetensors, for instance"
         broken = [str(broken) for broken in self._registry.broken if broken.kind == "loader"]
         return "; ".join([f"unknown format (starts with {start})", advice, *broken])
+
+
+def _is_installed(known: KnownFormat, registry: Registry) -> bool:
+    return any(known.name == name or known.dist == loader.dist for name, loader in registry.loaders.items())
 
 
 def _not_installed(known: KnownFormat, registry: Registry) -> str:
@@ -273,7 +288,7 @@ def _forced_loader(registry: Registry, name: str) -> Loader:
         return registry.loaders[name]
     broken = [broken for broken in registry.broken if broken.kind == "loader"]
     known = known_by_name(name)
-    if known is not None:
+    if known is not None and not _is_installed(known, registry):
         raise UsageError(f"--input-format {name}: {_not_installed(known, registry)}")
     raise _no_such("--input-format", name, registry.loaders, broken)
 

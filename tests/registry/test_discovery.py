@@ -40,7 +40,7 @@ def test_plugins_are_sorted_by_entry_point_and_distribution(install):
     assert described(find_plugins([str(site)])) == by_importlib([str(site)])
 
 
-@pytest.mark.parametrize("group", ["console_scripts", "pytest11", "diffai"])
+@pytest.mark.parametrize("group", ["console_scripts", "pytest11"])
 def test_in_this_environment_the_same_entry_points_are_found_as_by_importlib(group):
     expected = sorted(
         (point.name, point.dist.metadata["Name"], point.dist.version) for point in entry_points(group=group)

@@ -288,6 +288,13 @@ def test_a_need_is_a_statistic_of_the_core_or_a_target(found):
     assert "needs 'momentum', which is neither package.module:object nor one of" in only_broken(registry).reason
 
 
+def test_the_names_of_the_cores_statistics_are_those_of_its_accumulators():
+    from diffai_core.accumulators import ACCUMULATORS
+    from diffai_core.registry import CORE_STATISTICS
+
+    assert frozenset(ACCUMULATORS) == CORE_STATISTICS
+
+
 def test_resolve_target_returns_the_function(found):
     spec = LoaderSpec(name="beta", title="Beta", target="json:loads")
     registered = build_registry([found("load-a", diffai_loaders=[spec])]).loaders["beta"]

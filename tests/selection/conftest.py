@@ -30,23 +30,23 @@ def loader(name: str, **fields: Any) -> LoaderSpec:
 
 @pytest.fixture
 def registry_of(code):
-    """Make a registry in which each given loader comes from a distribution of its own."""
+    """Make a registry in which each given loader comes from a distribution of its own, or from the one given."""
 
-    def make(*specs: LoaderSpec) -> Registry:
-        registry = build_registry([_plugin(spec) for spec in specs])
+    def make(*specs: LoaderSpec, **dists: str) -> Registry:
+        registry = build_registry([_plugin(spec, dists.get(spec.name, f"acme-{spec.name}")) for spec in specs])
         assert registry.broken == ()
         return registry
 
     return make
 
 
-def _plugin(spec: LoaderSpec) -> FoundPlugin:
+def _plugin(spec: LoaderSpec, dist: str) -> FoundPlugin:
     class Plugin:
         @hookimpl
         def diffai_loaders(self):
             yield spec
 
-    return FoundPlugin(f"load-{spec.name}", f"acme-{spec.name}", "1.0", Plugin)
+    return FoundPlugin(f"load-{spec.name}", dist, "1.0", Plugin)
 
 
 @pytest.fixture(name="loader")

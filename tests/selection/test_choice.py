@@ -191,6 +191,13 @@ def test_a_format_that_is_installed_is_not_offered_for_installation(registry_of,
     assert "unknown format" in refused(LoadError, file("x.gguf", b"GGUF"), registry)
 
 
+def test_a_distribution_that_is_installed_is_not_offered_whatever_it_calls_its_formats(registry_of, loader, file):
+    registry = registry_of(loader("npy", suffixes=(".other",)), npy="diffai-load-numpy")
+    assert "unknown format" in refused(LoadError, file("x.npy", b"?NUMPY"), registry)
+    assert "unknown format" in refused(LoadError, file("x", b"\x93NUMPY"), registry)
+    assert refused(UsageError, file("x"), registry, "numpy").endswith("installed: npy")
+
+
 @pytest.mark.parametrize("name", ["onnx", ""])
 def test_a_broken_plugin_that_would_read_the_format_is_named_instead_of_one_to_install(registry_of, file, name):
     broken = Broken("load-onnx", "diffai-load-onnx", "0.2", "load", "API 2; upgrade diffai", "loader", name)
@@ -274,5 +281,18 @@ def test_an_unknown_reporter_is_answered_with_those_installed(reporters):
         UsageError, match=f"^{re.escape('--output jsn: no such format; did you mean json? installed: json, yaml')}$"
     ):
         choose_reporter(reporters, "results", "jsn", "--output")
-    with pytest.raises(UsageError, match=r"^--format yaml: no such format; installed: json$"):
-        choose_reporter(reporters, "document", "yaml", "--format")
+    with pytest.raises(UsageError, match=r"^--format yml: no such format; installed: json$"):
+        choose_reporter(reporters, "document", "yml", "--format")
+
+
+def test_a_report_format_that_is_not_installed_is_answered_with_what_to_install(reporters):
+    with pytest.raises(UsageError) as caught:
+        choose_reporter(reporters, "document", "html", "--format")
+    assert str(caught.value) == "--format html: no installed plugin writes it; pip install diffai-report-html"
+
+
+def test_a_broken_reporter_is_named_instead_of_one_to_install(reporters):
+    broken = Broken("report-html", "diffai-report-html", "0.2", "load", "API 2; upgrade diffai", "document")
+    with pytest.raises(UsageError) as caught:
+        choose_reporter(reporters._replace(broken=(broken,)), "document", "html", "--format")
+    assert str(caught.value) == f"--format html: no such format; installed: json; {broken}"
