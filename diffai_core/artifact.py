@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from diffai_core.dtypes import DType, decode
@@ -40,12 +41,12 @@ class TensorRef(ABC):
     dtype: DType
     role: Role = "weights"
 
-    @property
+    @cached_property
     def numel(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of all elements, packed."""
         return -(-self.numel * self.dtype.bits // 8)

@@ -48,6 +48,7 @@ def judge(
     old: Artifact,
     new: Artifact,
     results: Sequence[PairResult],
+    counts: Counts,
     findings: Sequence[Finding],
     not_compared: Sequence[NotCompared],
     *,
@@ -59,6 +60,7 @@ def judge(
         old: The artefact OLD.
         new: The artefact NEW.
         results: One for each tensor looked at.
+        counts: How many of them fared how.
         findings: What the comparators found.
         not_compared: What nothing compared, tensors included.
         selected: Whether the run looked at some of the keys only; the files as a whole are then not judged.
@@ -66,7 +68,6 @@ def judge(
     Raises:
         LoadError: If bytes outside the tensors cannot be read.
     """
-    counts = count_tensors(results)
     others = sum(finding.level == "change" and not finding.kind.startswith("tensor") for finding in findings)
     total = len(old.tensors.keys() | new.tensors.keys())
     scope = f" in the selection ({len(results):,} of {total:,})" if selected else ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.accumulators import SEGMENT_LEAVES, Block, Fold, PairLayout, Workspace, leaves
 from diffai_core.artifact import FileTensor, TensorRef
 from diffai_core.pairing import Relation
-from diffai_core.reading import LeafReader, StreamLeaves, leaf_reader, same_array_bytes, same_bytes
+from diffai_core.reading import LeafReader, StreamLeaves, leaf_reader, same_bytes, same_leaf_bytes
 
 if TYPE_CHECKING:
     from diffai_core.keys import Tolerance
@@ -57,10 +57,16 @@ def identical(job: TensorJob, ordered_map: OrderedMap = map) -> bool:
     if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
         return all(ordered_map(partial(_same_segment_bytes, job.old, job.new), job.segments()))
     old, new = leaf_reader(job.old), leaf_reader(job.new)
-    same = all(same_array_bytes(old.leaf(*leaf), new.leaf(*leaf)) for leaf in leaves(job.layout))
+    same = all(_same_leaf(old, new, leaf) for leaf in leaves(job.layout))
     if same:
         _finish(old, new)
     return same
+
+
+def _same_leaf(old: LeafReader, new: LeafReader, leaf: Leaf) -> bool:
+    old.leaf(*leaf)
+    new.leaf(*leaf)
+    return same_leaf_bytes(old, new)
 
 
 def _same_segment_bytes(old: FileTensor, new: FileTensor, segment: tuple[Leaf, ...]) -> bool:
@@ -105,7 +111,7 @@ def _measure_segment(
     for start, count in segment:
         old_leaf = old.leaf(start, count)
         new_leaf = old_leaf if new is old else new.leaf(start, count)
-        same = new is old or (comparable and same_array_bytes(old_leaf, new_leaf))
+        same = new is old or (comparable and same_leaf_bytes(old, new))
         block = Block(job.layout, workspace, start, old_leaf, new_leaf, same)
         for name, fold in folds.items():
             states[name] = fold.update(states[name], block)

@@ -211,13 +211,14 @@ def _report(
     not_compared: Sequence[NotCompared],
     settings: Settings,
 ) -> Report:
-    verdict = judge(old, new, results, findings, not_compared, selected=settings.keys.active)
+    counts = count_tensors(results)
+    verdict = judge(old, new, results, counts, findings, not_compared, selected=settings.keys.active)
     return Report(
         verdict=verdict,
         exit_code=_exit_code(verdict.identity, findings, not_compared),
         old=_summary(old, (result.pair.old for result in results)),
         new=_summary(new, (result.pair.new for result in results)),
-        counts=count_tensors(results),
+        counts=counts,
         findings=tuple(findings),
         not_compared=tuple(not_compared),
         settings=settings.record(),

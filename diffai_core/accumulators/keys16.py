@@ -16,6 +16,7 @@ N_KEYS = 1 << 16
 _ALL_KEYS = np.arange(N_KEYS, dtype=np.uint16)
 _ALL_KEYS.flags.writeable = False
 _SIGN = 0x8000
+_INFINITE = 0x7F800000
 _SPARSE = 4096
 """Up to so many numbers, only the keys that occur are kept."""
 
@@ -123,7 +124,8 @@ class Histogram:
             return self.keys.view(np.float16).astype(np.float64)
         words = self.keys.astype(np.uint32) << 16
         if not self.exact:
-            words |= np.where(words & 0x7FFFFFFF, np.uint32(_SIGN), np.uint32(0))
+            sizes = words & 0x7FFFFFFF
+            words |= np.where((sizes == 0) | (sizes == _INFINITE), np.uint32(0), np.uint32(_SIGN))
         return words.view(np.float32).astype(np.float64)
 
     @property
