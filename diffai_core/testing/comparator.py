@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections import Counter
@@ -171,11 +172,13 @@ def _known_keys(side: Artifact) -> set[str]:
 
 
 def _tree_paths(value: Any, path: str = "") -> Iterator[str]:
+    """Yield every path in both ways it may be written: keys after dots, or quoted in brackets."""
     if path:
         yield path
     if isinstance(value, dict):
         for key, child in value.items():
             yield from _tree_paths(child, f"{path}.{key}" if path else str(key))
+            yield from _tree_paths(child, f"{path}[{json.dumps(key)}]")
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
             yield from _tree_paths(child, f"{path}[{index}]")

@@ -1,0 +1,32 @@
+"""Compares configuration and metadata of two artefacts, each difference at its path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from diffai_compare_tree.walk import Rules, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from diffai_core.plugin import Comparison, Finding
+
+
+def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield one finding for each difference between the trees, sorted by key.
+
+    Kinds: ``added``, ``removed``, ``modified``, ``type_changed``, ``duplicate_id``, ``repeated_difference`` and
+    ``not_compared``; the README says what each means and how paths are written.
+
+    Args:
+        comparison: The two artefacts, the selection of keys and the tolerances.
+        options: ``array_id_key``, ``ignore_case``, ``ignore_whitespace``.
+    """
+    rules = Rules(
+        keys=comparison.keys,
+        tolerances=comparison.tolerances,
+        id_key=options.get("array_id_key", ""),
+        ignore_case=options.get("ignore_case", False),
+        ignore_whitespace=options.get("ignore_whitespace", False),
+    )
+    yield from Walk(rules).findings(comparison.old.tree, comparison.new.tree)

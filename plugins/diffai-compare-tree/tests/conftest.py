@@ -1,0 +1,20 @@
+"""Compares two trees given as plain values."""
+
+from __future__ import annotations
+
+import pytest
+from diffai_compare_tree.comparator import compare
+
+from diffai_core.plugin import Artifact, Comparison, KeyFilter, Tolerances
+
+
+@pytest.fixture(scope="session")
+def find():
+    """Return a function that lists the findings of a comparison."""
+
+    def findings(old, new, *, keys=None, tolerances=None, **options):
+        sides = [Artifact(name="side", format="memory", tree=tree) for tree in (old, new)]
+        comparison = Comparison(*sides, (), keys or KeyFilter(), tolerances or Tolerances())
+        return list(compare(comparison, options))
+
+    return findings
