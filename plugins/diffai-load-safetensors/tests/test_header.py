@@ -6,7 +6,7 @@ import json
 import random
 
 import pytest
-import safetensors  # noqa: TID253 - the oracle
+import safetensors
 from diffai_load_safetensors.dtypes import DTYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st

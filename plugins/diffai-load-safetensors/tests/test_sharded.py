@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diffai_load_safetensors.loader import open_safetensors
-from safetensors.numpy import save_file  # noqa: TID253 - the oracle
+from safetensors.numpy import save_file
 
 from diffai_core.plugin import NotCompared, Source
 

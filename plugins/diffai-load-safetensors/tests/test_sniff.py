@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from diffai_load_safetensors.sniff import looks_like_safetensors
-from safetensors.numpy import save  # noqa: TID253 - the oracle
+from safetensors.numpy import save
 
 _INDEX = {"metadata": {"total_size": 8}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
 

@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 import pytest
-import safetensors  # noqa: TID253 - the oracle
-import safetensors.numpy  # noqa: TID253 - the oracle
-import safetensors.torch  # noqa: TID253 - the oracle
-import torch  # noqa: TID253 - the oracle
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
 from diffai_load_safetensors.dtypes import DTYPES
 
 from diffai_core.plugin import FileTensor, LoadError

@@ -6,7 +6,7 @@ import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import FileTensor, LoadError
 from diffai_load_safetensors.dtypes import DTYPES
 from diffai_load_safetensors.scanner import NEXT, SPACE, Scanner, shown
 from diffai_load_safetensors.sniff import LENGTH_BYTES, MAX_HEADER_BYTES
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diffai_core.plugin import DataFile, DType
 
 METADATA_KEY = "__metadata__"
+_METADATA_NAME = METADATA_KEY.encode()
 MAX_DIMENSIONS = 64
 """NumPy's limit."""
 MAX_ARRAY_BITS = 1 << 66
@@ -36,33 +37,15 @@ _MEMBER = re.compile(
 )
 
 
-class Entry(NamedTuple):
-    """One tensor of a header.
-
-    Args:
-        name: Key of the tensor.
-        dtype: Type of its elements.
-        shape: Length of each dimension.
-        begin: Byte offset of its first element in the file.
-        end: Byte offset behind its last element in the file.
-    """
-
-    name: str
-    dtype: DType
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
 class Header(NamedTuple):
     """What a file says about itself.
 
     Args:
-        entries: Its tensors, in the order of their bytes.
+        tensors: In the order of their bytes.
         metadata: Its ``__metadata__``; empty if there is none.
     """
 
-    entries: list[Entry]
+    tensors: list[FileTensor]
     metadata: dict[str, str]
 
 
@@ -73,10 +56,11 @@ def read_header(file: DataFile) -> Header:
         LoadError: If anything in it breaks the format, or does not fit the size of the file.
     """
     text = _header_text(file)
-    data_start = LENGTH_BYTES + len(text)
-    header = _HeaderReader(Scanner(text, file.name, LENGTH_BYTES), file, data_start).read()
-    header.entries.sort(key=attrgetter("begin", "end"))
-    _check_cover(header.entries, file, data_start)
+    reader = _HeaderReader(Scanner(text, file.name, LENGTH_BYTES), file, LENGTH_BYTES + len(text))
+    header = reader.read()
+    if not reader.is_seamless:
+        header.tensors.sort(key=attrgetter("offset", "nbytes"))
+        _check_cover(header.tensors, file, LENGTH_BYTES + len(text))
     return header
 
 
@@ -112,20 +96,27 @@ class _HeaderReader:
         self._scanner = scanner
         self._file = file
         self._data_start = data_start
+        self._file_size = file.size
         self._layouts: dict[tuple[bytes, bytes], _Layout] = {}  # a model repeats its layers
         self._names: set[str] = set()
         self._header = Header([], {})
+        self._cursor = data_start  # behind the last tensor; -1 once one did not begin where the one before it ended
+
+    @property
+    def is_seamless(self) -> bool:
+        """Whether the tensors cover the data in the order in which they are described, as all known writers do."""
+        return self._cursor == self._file_size
 
     def read(self) -> Header:
         more = self._scanner.enter()
         while more:
             start = self._scanner.position
-            found = self._scanner.match(_MEMBER)
-            if found and None not in (fields := found.groups()) and fields[0] != METADATA_KEY.encode():
+            found = _MEMBER.match(self._scanner.text, start)
+            if found and None not in (fields := found.groups()) and fields[0] != _METADATA_NAME:
                 self._take_plain(fields, start)
+                self._scanner.position = found.end()
                 more = fields[5] == b","
             else:
-                self._scanner.position = start
                 self._take_any(start)
                 more = self._scanner.has_more()
         self._scanner.finish()
@@ -140,7 +131,7 @@ class _HeaderReader:
         if layout is None:
             shape = tuple(map(int, dims.split(b","))) if dims else ()
             layout = self._layouts[code, dims] = self._layout(name, code.decode(), shape, start)
-        self._add_entry(name, layout, int(begin), int(end), start)
+        self._add_tensor(name, layout, int(begin), int(end), start)
 
     def _take_any(self, start: int) -> None:
         """Take the metadata, a tensor in a rare spelling of JSON, or damage that deserves a clear word."""
@@ -173,7 +164,7 @@ class _HeaderReader:
             raise self._scanner.error(f"the shape of {who} is not a list of whole numbers from 0", start)
         if not _are_counts(offsets) or len(offsets) != 2:  # noqa: PLR2004 - begin and end
             raise self._scanner.error(f"the data_offsets of {who} are not two whole numbers from 0", start)
-        self._add_entry(name, self._layout(name, code, tuple(shape), start), offsets[0], offsets[1], start)
+        self._add_tensor(name, self._layout(name, code, tuple(shape), start), offsets[0], offsets[1], start)
 
     def _layout(self, name: str, code: str, shape: tuple[int, ...], start: int) -> _Layout:
         who = f"tensor {shown(name)}"
@@ -196,32 +187,34 @@ class _HeaderReader:
             )
         return _Layout(dtype, shape, n_bits // 8)
 
-    def _add_entry(self, name: str, layout: _Layout, begin: int, end: int, start: int) -> None:
-        if end - begin != layout.nbytes:
+    def _add_tensor(self, name: str, layout: _Layout, begin: int, end: int, start: int) -> None:
+        dtype, shape, nbytes = layout
+        if end - begin != nbytes:
             reason = (
-                f"tensor {shown(name)} needs {layout.nbytes:,} bytes ({layout.dtype}, shape {list(layout.shape)}), "
+                f"tensor {shown(name)} needs {nbytes:,} bytes ({dtype}, shape {list(shape)}), "
                 f"and its data_offsets {_place(begin, end)} are {_count(end - begin)} apart"
             )
             raise self._scanner.error(reason, start)
-        entry = Entry(name, layout.dtype, layout.shape, self._data_start + begin, self._data_start + end)
-        if entry.end > self._file.size:
-            missing = entry.end - self._file.size
+        offset = self._data_start + begin
+        missing = offset + nbytes - self._file_size
+        if missing > 0:
             reason = f"the file ends here, {_count(missing)} bytes too early for tensor {shown(name)}"
-            raise LoadError(self._file.name, reason, self._file.size)
-        self._header.entries.append(entry)
+            raise LoadError(self._file.name, reason, self._file_size)
+        self._cursor = offset + nbytes if offset == self._cursor else -1
+        self._header.tensors.append(FileTensor(name=name, shape=shape, dtype=dtype, file=self._file, offset=offset))
 
 
-def _check_cover(entries: list[Entry], file: DataFile, data_start: int) -> None:
+def _check_cover(tensors: list[FileTensor], file: DataFile, data_start: int) -> None:
     """Make sure that the tensors, sorted by place, cover the data without overlaps and holes."""
     place, before = data_start, ""
-    for entry in entries:
-        if entry.begin < place:
-            reason = f"tensor {shown(entry.name)} begins here, inside tensor {shown(before)}"
-            raise LoadError(file.name, reason, entry.begin)
-        if entry.begin > place:
-            reason = f"{entry.begin - place:,} bytes before tensor {shown(entry.name)} belong to no tensor"
+    for ref in tensors:
+        if ref.offset < place:
+            reason = f"tensor {shown(ref.name)} begins here, inside tensor {shown(before)}"
+            raise LoadError(file.name, reason, ref.offset)
+        if ref.offset > place:
+            reason = f"{ref.offset - place:,} bytes before tensor {shown(ref.name)} belong to no tensor"
             raise LoadError(file.name, reason, place)
-        place, before = entry.end, entry.name
+        place, before = ref.offset + ref.nbytes, ref.name
     if place < file.size:
         raise LoadError(file.name, f"{file.size - place:,} bytes at the end of the file belong to no tensor", place)
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.plugin import Artifact, FileTensor, LoadError, NotCompared, Source
+from diffai_core.plugin import Artifact, LoadError, NotCompared, Source
 from diffai_load_safetensors.header import METADATA_KEY, Header, read_header
 from diffai_load_safetensors.index import read_index
 from diffai_load_safetensors.scanner import shown
@@ -19,7 +19,7 @@ from diffai_load_safetensors.sniff import is_tensor_file, looks_like_index
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diffai_core.plugin import DataFile
+    from diffai_core.plugin import DataFile, FileTensor
 
 INDEX_PATTERN = "*.safetensors.index.json"
 TENSOR_PATTERN = "*.safetensors"
@@ -139,13 +139,13 @@ def _check_weight_map(weight_map: Mapping[str, str], shards: list[_Shard], index
     """Make sure that the index names exactly the tensors of the shards, each where it is."""
     unseen = dict(weight_map)
     for shard in shards:
-        for entry in shard.header.entries:
-            label = weight_map.get(entry.name)
+        for ref in shard.header.tensors:
+            label = weight_map.get(ref.name)
             if label != shard.label:
                 there = f"has it in {shown(label)}" if label is not None else "does not name it"
-                reason = f"tensor {shown(entry.name)} is here, and the index {index_file.name} {there}"
-                raise LoadError(shard.file.name, reason, entry.begin)
-            del unseen[entry.name]
+                reason = f"tensor {shown(ref.name)} is here, and the index {index_file.name} {there}"
+                raise LoadError(shard.file.name, reason, ref.offset)
+            del unseen[ref.name]
     for name, label in unseen.items():
         reason = f"the index has tensor {shown(name)} in {shown(label)}, which does not hold it"
         raise LoadError(index_file.name, reason)
@@ -171,11 +171,11 @@ def _assemble(
 def _tensors(shards: list[_Shard]) -> dict[str, FileTensor]:
     tensors: dict[str, FileTensor] = {}
     for shard in shards:
-        for name, dtype, shape, begin, _ in shard.header.entries:
-            if name in tensors:
-                reason = f"tensor {shown(name)} is here and in {tensors[name].file.name}; pass one of the files"
-                raise LoadError(shard.file.name, reason, begin)
-            tensors[name] = FileTensor(name=name, shape=shape, dtype=dtype, file=shard.file, offset=begin)
+        for ref in shard.header.tensors:
+            if ref.name in tensors:
+                reason = f"tensor {shown(ref.name)} is here and in {tensors[ref.name].file.name}; pass one of the files"
+                raise LoadError(shard.file.name, reason, ref.offset)
+            tensors[ref.name] = ref
     return tensors
 
 
