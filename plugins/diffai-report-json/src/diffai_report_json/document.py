@@ -18,7 +18,14 @@ SCHEMA = "diffai-report/1"
 """Name and version of the form; the number rises when a reader would have to change."""
 
 STRUCTURE_KINDS = frozenset(
-    {"tensor_added", "tensor_removed", "tensor_renamed", "tensor_shape_changed", "tensor_dtype_changed"}
+    {
+        "tensor_added",
+        "tensor_dtype_changed",
+        "tensor_prefix_changed",
+        "tensor_removed",
+        "tensor_renamed",
+        "tensor_shape_changed",
+    }
 )
 
 

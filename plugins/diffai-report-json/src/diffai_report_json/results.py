@@ -22,6 +22,7 @@ RECORD_KINDS = frozenset(
         "tensor_bits_changed",
         "tensor_dtype_changed",
         "tensor_not_compared",
+        "tensor_prefix_changed",
         "tensor_removed",
         "tensor_renamed",
         "tensor_shape_changed",
@@ -31,6 +32,8 @@ RECORD_KINDS = frozenset(
     }
 )
 """Kinds of findings about one tensor or one entry, whatever they hold."""
+
+_NAME_KINDS = frozenset({"tensor_renamed", "tensor_prefix_changed"})  # their sides are the names
 
 
 def results(report: Report) -> Iterator[dict[str, Any]]:
@@ -71,7 +74,7 @@ def tag(kind: str) -> str:
 
 def _record(finding: Finding) -> list[Any]:
     sides = [side for side in (finding.old, finding.new) if side is not ABSENT]
-    where = [] if finding.kind == "tensor_renamed" else [finding.where]  # its sides are the two names
+    where = [] if finding.kind in _NAME_KINDS else [finding.where]
     more = _joined(finding, _notes(finding))
     record: list[Any] = plain([*where, *sides, *([more] if more else [])])
     return record

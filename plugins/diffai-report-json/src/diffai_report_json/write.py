@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from diffai_core.plugin import Report
 
+_ENCODER = json.JSONEncoder(allow_nan=False, check_circular=False)
+
 
 def render_document(report: Report, options: Mapping[str, Any]) -> Iterator[str]:  # noqa: ARG001 - a reporter's signature
     """Yield the document."""
@@ -53,4 +55,5 @@ def _list(rows: Iterable[Any], indent: str) -> Iterator[str]:
     yield "[]" if before == "[\n" else f"\n{indent}]"
 
 
-_dumps = json.JSONEncoder(allow_nan=False, check_circular=False).encode
+def _dumps(value: Any) -> str:
+    return _ENCODER.encode(value).replace("\x7f", "\\u007f")  # the one control character that JSON lets through

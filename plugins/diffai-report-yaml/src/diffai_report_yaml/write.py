@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_report_json import Rows, document, results
+from diffai_report_json.document import Rows, document
+from diffai_report_json.results import results
 
 from diffai_report_yaml.dump import dump
 
@@ -24,7 +25,7 @@ def render_results(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
     empty = True
     for row in results(report):
         empty = False
-        yield dump([row], leaves_inline=True)
+        yield dump([row])
     if empty:
         yield "[]\n"
 
@@ -37,7 +38,7 @@ def _mapping(members: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{name}:\n"
             yield from _mapping(value, f"{indent}  ")
         else:
-            yield _indented(dump({name: value}, leaves_inline=False), indent)
+            yield dump({name: value}, indent)
 
 
 def _rows(name: str, rows: Iterable[Any], indent: str) -> Iterator[str]:
@@ -46,11 +47,6 @@ def _rows(name: str, rows: Iterable[Any], indent: str) -> Iterator[str]:
         if head:
             yield f"{head}\n"
             head = ""
-        yield _indented(dump([row], leaves_inline=True), indent)
+        yield dump([row], f"{indent}  ")
     if head:
         yield f"{head} []\n"
-
-
-def _indented(block: str, indent: str) -> str:
-    """Move whole lines to the right; no scalar goes over the end of a line."""
-    return indent + block[:-1].replace("\n", f"\n{indent}") + "\n" if indent else block

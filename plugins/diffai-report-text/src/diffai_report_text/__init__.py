@@ -1,0 +1,5 @@
+"""The text report of diffai."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,60 @@
+"""Which part of the report a finding belongs to, and what its kind is called in a sentence."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from diffai_core.plugin import ABSENT
+
+if TYPE_CHECKING:
+    from diffai_core.plugin import Finding
+    from diffai_report_text.view import View
+
+
+class Section(Enum):
+    """A part of the report."""
+
+    RECORDS = auto()
+    ANALYSES = auto()
+    STRUCTURE = auto()
+    ERRORS = auto()
+    TOLERANCE = auto()
+    NOT_COMPARED = auto()
+    HIDDEN = auto()
+
+
+_SECTIONS = {
+    "tensor_not_compared": Section.NOT_COMPARED,
+    "model_structure": Section.STRUCTURE,
+    "tolerance_to_pass": Section.TOLERANCE,
+}
+_QUIET_KINDS = frozenset({"tensor_within_tolerance", "tensor_bits_changed"})
+NOUNS = {
+    "added": "added entries",
+    "removed": "removed entries",
+    "modified": "modified entries",
+    "type_changed": "entries of another type",
+    "tensor_added": "added tensors",
+    "tensor_removed": "removed tensors",
+    "tensor_renamed": "renamed tensors",
+    "tensor_shape_changed": "tensors of another shape",
+    "tensor_dtype_changed": "tensors of another dtype",
+    "tensor_stats_changed": "changed tensors",
+    "tensor_within_tolerance": "tensors within tolerance",
+    "tensor_bits_changed": "tensors with other bits",
+    "tensor_kept": "tensors of the same form",
+}
+"""Kinds of findings about one tensor or one entry, in the plural."""
+
+
+def section_of(finding: Finding, view: View) -> Section:
+    """Return the part of the report that shows the finding; tensors that did not change are shown only in full."""
+    if finding.level == "error":
+        return Section.ERRORS
+    if finding.kind in _SECTIONS:
+        return _SECTIONS[finding.kind]
+    if finding.kind in _QUIET_KINDS and finding.level == "info" and not view.full:
+        return Section.HIDDEN
+    is_record = finding.kind in NOUNS or finding.old is not ABSENT or finding.new is not ABSENT
+    return Section.RECORDS if is_record else Section.ANALYSES
