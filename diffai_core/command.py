@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,9 +51,11 @@ def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Ca
         return _write_plugin(*params["new_plugin"])
     old, new = _two_paths(params["paths"])
     reporter = _reporter(registry, params)
+    warnings = _warnings(registry, plugins)
     if not params["quiet"]:
-        _warn(registry, plugins, say)
-    report = _compare(registry, plugins, params, old, new)
+        for line in warnings:
+            say(line)
+    report = replace(_compare(registry, plugins, params, old, new), warnings=warnings)
     for finding in report.findings:
         if finding.level == "error":
             say(finding.message)
@@ -60,10 +63,9 @@ def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Ca
     return report.exit_code
 
 
-def _warn(registry: Registry, plugins: PluginOptions, say: Callable[[str], None]) -> None:
+def _warnings(registry: Registry, plugins: PluginOptions) -> tuple[str, ...]:
     ineffective = plugins.without_effect(click.get_current_context())
-    for line in (*registry.warnings, *map(str, registry.broken), *plugins.warnings, *ineffective):
-        say(line)
+    return (*registry.warnings, *map(str, registry.broken), *plugins.warnings, *ineffective)
 
 
 def _list_plugins(registry: Registry, plugins: PluginOptions, *, as_json: bool) -> int:

@@ -39,5 +39,9 @@ class UnknownFormatError(LoadError):
     """No installed plugin reads the file; nothing says that it is damaged."""
 
 
+class SeparateFilesError(LoadError):
+    """A folder holds files of this format that are no single artefact; the core compares them one by one."""
+
+
 class PluginError(DiffaiError):
     """A plugin breaks the contract of its kind; the message names the plugin and the remedy."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.artifact import Artifact, TensorRef
-from diffai_core.errors import LoadError, UnknownFormatError
+from diffai_core.errors import LoadError, SeparateFilesError, UnknownFormatError
 from diffai_core.findings import NotCompared
 from diffai_core.reading import SCAN_BYTES
 from diffai_core.selection import choose_folder_loader, choose_loader, open_with
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from diffai_core.registry import Key, Registry
 
 _MOST_FILES = 100_000
-_NEVER = frozenset({".git"})
+_NO_CONTENT = (".git", ".DS_Store", "._*")
+"""What version control and file managers leave behind."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ def open_folder(
         LoadError: If the model is damaged, or nothing in the directory can be read.
     """
     options = options or {}
-    loader = None if rules.chosen else choose_folder_loader(source, registry, forced)
-    model = None if loader is None else open_with(loader, source, options.get(loader.key, loader.defaults))
+    model = None if rules.chosen else _open_model(source, registry, forced, options)
     taken = set() if model is None else {os.path.realpath(file.path) for file in model.files}
     parts = _Parts(model)
     for relative in _files(source, rules, parts):
@@ -100,18 +100,31 @@ def open_folder(
     return parts.artifact(source)
 
 
+def _open_model(
+    source: Source, registry: Registry, forced: str | None, options: Mapping[Key, Mapping[str, Any]]
+) -> Artifact | None:
+    """Open the folder as one model, if a loader takes it for one."""
+    loader = choose_folder_loader(source, registry, forced)
+    if loader is None:
+        return None
+    try:
+        return open_with(loader, source, options.get(loader.key, loader.defaults))
+    except SeparateFilesError:
+        return None
+
+
 def _files(source: Source, rules: FolderRules, parts: _Parts) -> Iterator[str]:
     """Yield relative paths in sorted order; folders that are not entered are noted as not compared."""
     count = 0
     for folder, names, files in os.walk(source.path, onerror=_refuse):
         below = Path(folder).relative_to(source.path).as_posix()
-        names[:] = sorted(set(names) - _NEVER)
+        names[:] = sorted(name for name in names if not _matches(name, _NO_CONTENT))
         prefix = "" if below == "." else f"{below}/"
         for name in sorted(files):
             count += 1
             if count > _MOST_FILES:
                 raise LoadError(source.name, f"holds more than {_MOST_FILES:,} files; choose some with --include")
-            if rules.keep(prefix + name):
+            if rules.keep(prefix + name) and not _matches(name, _NO_CONTENT):
                 yield prefix + name
         if not rules.recursive:
             parts.skipped.extend(f"{name}/" for name in names if not rules.chosen)
@@ -175,7 +188,7 @@ class _Parts:
         except LoadError as error:
             self.errors.append(error)
         else:
-            self.tree[relative] = {"bytes": file.size, "blake2b": digest.hexdigest()}
+            self.tree[relative] = f"{file.size:,} bytes, blake2b {digest.hexdigest()}"
 
     def artifact(self, source: Source) -> Artifact:
         """Return the folder as one artefact."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.artifact import Artifact, BlockTensor, FileTensor, TensorRef, block_length
 from diffai_core.comparison import Comparison
 from diffai_core.dtypes import DTYPE_NAMES, DType, decode, dtype, opaque_dtype
-from diffai_core.errors import DiffaiError, LoadError, PluginError, UsageError
+from diffai_core.errors import DiffaiError, LoadError, PluginError, SeparateFilesError, UsageError
 from diffai_core.files import DataFile, Source
 from diffai_core.findings import (
     ABSENT,
@@ -60,6 +60,7 @@ __all__ = [
     "Relation",
     "Report",
     "ReporterSpec",
+    "SeparateFilesError",
     "Source",
     "TensorPair",
     "TensorRef",

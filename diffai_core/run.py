@@ -104,7 +104,8 @@ def compare_artifacts(
                 findings.append(failure)
     old.check_unchanged()
     new.check_unchanged()
-    not_compared = [*_not_compared(old, new, results, covered), *_empty_selection(old, new, results, settings.keys)]
+    missing = (*_not_compared(old, new, results, covered), *_empty_selection(old, new, results, settings.keys))
+    not_compared = list(dict.fromkeys(missing))
     return _report(old, new, results, findings, not_compared, settings)
 
 

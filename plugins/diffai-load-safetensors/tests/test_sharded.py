@@ -11,7 +11,7 @@ import pytest
 from diffai_load_safetensors.loader import open_safetensors
 from safetensors.numpy import save_file
 
-from diffai_core.plugin import NotCompared, Source
+from diffai_core.plugin import SeparateFilesError, Source
 
 _MODEL = {f"layer.{i}.weight": np.arange(12, dtype=np.float32).reshape(3, 4) + i for i in range(6)}
 _INDEX = "model.safetensors.index.json"
@@ -115,6 +115,7 @@ def test_a_tensor_in_two_files_without_an_index_is_an_error_that_names_both(tmp_
     save_file(_MODEL, tmp_path / "a.safetensors")
     save_file({"other": np.ones(1), "layer.3.weight": np.ones(1)}, tmp_path / "b.safetensors")
     error = refusal(tmp_path)
+    assert isinstance(error, SeparateFilesError)
     assert error.path == str(tmp_path / "b.safetensors")
     assert f"'layer.3.weight' is here and in {tmp_path / 'a.safetensors'}; pass one of the files" in error.reason
 
@@ -124,14 +125,12 @@ def test_a_folder_without_tensors_is_an_error(tmp_path, refusal):
     assert refusal(tmp_path).reason == "holds no *.safetensors file"
 
 
-def test_a_file_that_the_index_does_not_name_is_reported_as_not_compared(tmp_path, open_path):
+def test_a_file_that_the_index_does_not_name_is_left_to_the_core(tmp_path, open_path):
     _shard(tmp_path, 2)
     save_file({"extra": np.ones(1)}, tmp_path / "consolidated.safetensors")
     with open_path(tmp_path) as artifact:
         assert _content(artifact) == _TRUTH
-        assert [item.where for item in artifact.not_readable] == ["consolidated.safetensors"]
-        assert isinstance(artifact.not_readable[0], NotCompared)
-        assert _INDEX in artifact.not_readable[0].reason
+        assert "consolidated.safetensors" not in {Path(file.path).name for file in artifact.files}
 
 
 def test_metadata_of_shards_is_merged_and_a_conflict_keeps_each_value_by_file(tmp_path, open_path):

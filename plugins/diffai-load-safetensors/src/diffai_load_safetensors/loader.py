@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections import Counter
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.plugin import Artifact, LoadError, NotCompared, Source
+from diffai_core.plugin import Artifact, LoadError, SeparateFilesError, Source
 from diffai_load_safetensors.header import METADATA_KEY, Header, read_header
 from diffai_load_safetensors.index import read_index
 from diffai_load_safetensors.scanner import shown
@@ -68,7 +67,7 @@ def _open_folder(folder: Source, files: ExitStack) -> Artifact:
     if len(indexes) > 1:
         raise LoadError(folder.name, f"holds {len(indexes)} indexes: {_listed(indexes)}; pass one of these files")
     if indexes:
-        return _open_index(folder, folder.child(indexes[0]), folder, files, tensor_files)
+        return _open_index(folder, folder.child(indexes[0]), folder, files)
     if not tensor_files:
         raise LoadError(folder.name, f"holds no {TENSOR_PATTERN} file")
     _check_numbering(folder, tensor_files)
@@ -91,9 +90,7 @@ def _visible_names(folder: Source) -> list[str]:
         raise LoadError(folder.name, f"the folder cannot be listed ({error.strerror})") from error
 
 
-def _open_index(
-    source: Source, index: Source, folder: Source, files: ExitStack, present: list[str] | None = None
-) -> Artifact:
+def _open_index(source: Source, index: Source, folder: Source, files: ExitStack) -> Artifact:
     """Open the shards that an index names.
 
     Args:
@@ -101,18 +98,13 @@ def _open_index(
         index: The index file.
         folder: Where its shards are.
         files: Takes the files, to be closed on failure.
-        present: Files of tensors in the folder, if the user named it; what the index leaves out is reported.
     """
     index_file = files.enter_context(index.open())
     weight_map = read_index(index_file)
     labels = sorted(set(weight_map.values()))
     shards = [_open_named_shard(folder, label, index_file, files) for label in labels]
     _check_weight_map(weight_map, shards, index_file)
-    left_out = tuple(
-        NotCompared(name, f"tensors that {index.path.name} does not name; pass this file to compare it")
-        for name in sorted(set(present or ()).difference(map(posixpath.normpath, labels)))
-    )
-    return _assemble(source, shards, (index_file,), left_out)
+    return _assemble(source, shards, (index_file,))
 
 
 def _open_named_shard(folder: Source, label: str, index_file: DataFile, files: ExitStack) -> _Shard:
@@ -151,12 +143,7 @@ def _check_weight_map(weight_map: Mapping[str, str], shards: list[_Shard], index
         raise LoadError(index_file.name, reason)
 
 
-def _assemble(
-    source: Source,
-    shards: list[_Shard],
-    more_files: tuple[DataFile, ...] = (),
-    not_readable: tuple[NotCompared, ...] = (),
-) -> Artifact:
+def _assemble(source: Source, shards: list[_Shard], more_files: tuple[DataFile, ...] = ()) -> Artifact:
     metadata = _merged_metadata(shards)
     return Artifact(
         name=source.name,
@@ -164,7 +151,6 @@ def _assemble(
         tensors=_tensors(shards),
         tree={METADATA_KEY: metadata} if metadata else {},
         files=(*more_files, *(shard.file for shard in shards)),
-        not_readable=not_readable,
     )
 
 
@@ -174,7 +160,7 @@ def _tensors(shards: list[_Shard]) -> dict[str, FileTensor]:
         for ref in shard.header.tensors:
             if ref.name in tensors:
                 reason = f"tensor {shown(ref.name)} is here and in {tensors[ref.name].file.name}; pass one of the files"
-                raise LoadError(shard.file.name, reason, ref.offset)
+                raise SeparateFilesError(shard.file.name, reason, ref.offset)
             tensors[ref.name] = ref
     return tensors
 
