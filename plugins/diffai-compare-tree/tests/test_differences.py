@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
@@ -134,10 +135,18 @@ def test_a_removed_value_has_no_new_value_and_none_is_a_value(find):
     assert (finding.kind, finding.old, finding.new) == ("removed", None, ABSENT)
 
 
-def test_a_changed_type_names_both_types(find):
+def test_a_changed_type_shows_both_values(find):
     [finding] = find({"a": {"seed": 1}}, {"a": {"seed": "1"}})
     assert (finding.kind, finding.where, finding.old, finding.new) == ("type_changed", "a.seed", 1, "1")
-    assert finding.values == {"old_type": "Number", "new_type": "String"}
+    assert finding.values == {}
+
+
+def test_a_changed_type_names_the_types_that_the_shown_values_do_not_tell(find):
+    [finding] = find({"day": date(2024, 5, 1)}, {"day": "2024-05-01"})
+    assert (finding.old, finding.new) == ("2024-05-01", "2024-05-01")
+    assert finding.values == {"old_type": "Date", "new_type": "String"}
+    [finding] = find({"big": list(range(20_000))}, {"big": None})
+    assert finding.values == {"old_type": "Array", "new_type": "Null", "shortened": ["old"]}
 
 
 @pytest.mark.parametrize(("old", "new"), [({}, []), ([], None), ({}, None), ("", None), (False, 0), (b"", "")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from diffai_compare_tree.shown import MAX_TEXT, Shown, first_difference
@@ -27,11 +28,18 @@ class Describer:
             return self._finding("removed" if new is ABSENT else "added", where, old, new, {})
         names = type_name(old), type_name(new)
         if names[0] != names[1]:
-            return self._finding("type_changed", where, old, new, {"old_type": names[0], "new_type": names[1]})
+            return self._type_change(where, old, new, names)
         if names[0] in {STRING, BYTES} and max(len(old), len(new)) > MAX_TEXT:
             shown_old, shown_new, values = self._excerpts(old, new)
             return Finding("modified", where=where, old=shown_old, new=shown_new, values=values)
         return self._finding("modified", where, old, new, {})
+
+    def _type_change(self, where: str, old: Any, new: Any, names: tuple[str, str]) -> Finding:
+        """Return the finding that a type changed; the types are named where the values as shown do not tell them."""
+        finding = self._finding("type_changed", where, old, new, {})
+        if (type_name(finding.old), type_name(finding.new)) == names:
+            return finding
+        return replace(finding, values={"old_type": names[0], "new_type": names[1], **finding.values})
 
     def _finding(self, kind: str, where: str, old: Any, new: Any, values: dict[str, Any]) -> Finding:
         shown_old, all_of_old = self._shown(old)

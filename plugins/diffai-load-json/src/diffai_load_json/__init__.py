@@ -1,0 +1,3 @@
+"""Opens JSON files for diffai."""
+
+from __future__ import annotations
