@@ -13,16 +13,34 @@ from typing import TYPE_CHECKING
 
 from diffai_core.errors import DiffaiError
 from diffai_core.testing.checkout import checkout_root
-from diffai_core.testing.generated import COMMAND, generated_texts
+from diffai_core.testing.generated import COMMAND, example_plugins, lists
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
-def outdated(root: Path) -> dict[str, str]:
-    """Return the generated files of the checkout that are missing or differ, with the text they should have."""
-    return {path: text for path, text in generated_texts(root).items() if _current(root / path) != text}
+def synchronise(root: Path, *, check: bool) -> list[str]:
+    """Write the generated files that are missing or differ; return their paths.
+
+    Args:
+        root: The checkout.
+        check: Whether to write nothing.
+
+    Raises:
+        PluginError: If a plugin is not as the contract demands.
+    """
+    # The example plugins come first, because the lists name them too.
+    return [*_update(root, example_plugins(), check=check), *_update(root, lists(root), check=check)]
+
+
+def _update(root: Path, texts: Mapping[str, str], *, check: bool) -> list[str]:
+    changed = [path for path, text in texts.items() if _current(root / path) != text]
+    if not check:
+        for path in changed:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(texts[path], encoding="utf-8", newline="\n")
+    return changed
 
 
 def _current(path: Path) -> str | None:
@@ -35,17 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="Change nothing; fail if a file is out of date.")
     check = parser.parse_args(arguments).check
     try:
-        root = checkout_root()
-        changes = outdated(root)
+        changed = synchronise(checkout_root(), check=check)
     except DiffaiError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    for path, text in changes.items():
+    for path in changed:
         sys.stdout.write(f"{path} {'is out of date' if check else 'written'}\n")
-        if not check:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, encoding="utf-8", newline="\n")
-    if check and changes:
+    if check and changed:
         sys.stderr.write(f"generated files are out of date; run: {COMMAND}\n")
         return 1
     return 0

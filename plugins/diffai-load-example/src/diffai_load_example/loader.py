@@ -60,7 +60,7 @@ def _header(file: DataFile) -> str:
     """Return the lines between the magic and the empty line, each with its line end."""
     head = file.read(0, min(file.size, MAX_HEADER))
     if not head.startswith(MAGIC):
-        raise LoadError(file.name, "is not a example file: the first line is not 'EXAMPLE 1'", 0)
+        raise LoadError(file.name, "is no example file: the first line is not 'EXAMPLE 1'", 0)
     end = head.find(b"\n\n", len(MAGIC) - 1)
     if end < 0:
         raise LoadError(file.name, "no empty line ends the header", len(head))

@@ -12,6 +12,7 @@ from diffai_core.plugin import ABSENT, Report
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+_AS_JSON = json.JSONEncoder(default=repr).encode
 COLUMNS = ("kind", "where", "status", "level", "old", "new", "values", "message")
 
 
@@ -25,7 +26,7 @@ def render(report: Report, _options: Mapping[str, Any]) -> Iterator[str]:
 def _cell(value: Any) -> str:
     if value is ABSENT:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, default=repr)
+    return value if isinstance(value, str) else _AS_JSON(value)
 
 
 def _line(cells: Iterable[str]) -> str:
