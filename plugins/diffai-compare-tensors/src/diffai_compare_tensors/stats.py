@@ -79,13 +79,18 @@ def _side(result: PairResult, side: str) -> dict[str, Any]:
         "skew": higher.skew,
         "ex_kurtosis": higher.ex_kurtosis,
     }
-    if histogram.n:
-        found |= dict(zip(QUANTILES, histogram.quantiles(list(QUANTILES.values())).tolist(), strict=True))
-    # The ends of the range are known exactly, whatever the resolution of the histogram.
-    found |= {"q000": getattr(extrema, f"{side}_min"), "q1000": getattr(extrema, f"{side}_max")}
+    found |= _quantiles(histogram, getattr(extrema, f"{side}_min"), getattr(extrema, f"{side}_max"))
     names = ("n_zero", "n_neg_zero", "n_nan", "n_pos_inf", "n_neg_inf", "n_subnormal")
     found |= {name: getattr(counts, name) for name in names}
     return {**found, "distinct": histogram.n_distinct, "entropy_bits": histogram.entropy_bits}
+
+
+def _quantiles(histogram: Any, least: float | None, greatest: float | None) -> dict[str, float | None]:
+    """Return the quantiles, none of them beyond the ends of the range, which are known exactly."""
+    if least is None or greatest is None:
+        return dict.fromkeys(QUANTILES)
+    inner = histogram.quantiles(list(QUANTILES.values())).clip(least, greatest).tolist()
+    return {**dict(zip(QUANTILES, inner, strict=True)), "q000": least, "q1000": greatest}
 
 
 def _pair(result: PairResult) -> dict[str, Any]:
