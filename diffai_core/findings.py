@@ -150,6 +150,7 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
-        from diffai_core.html import report_html
+        from diffai_core.lazy import resolve
 
-        return report_html(self)
+        html: str = resolve("diffai_core.html:report_html", "diffai")(self)  # by name: html knows this module
+        return html

@@ -113,7 +113,7 @@ def _key_format(dtype: DType, layout: PairLayout) -> KeyFormat:
 
 def _has_exact_keys(dtype: DType, layout: PairLayout) -> bool:
     """Whether each key stands for exactly one value: eight significant bits fit into a key."""
-    return dtype.bits <= 8 or dtype.name == "bfloat16" or _key_format(dtype, layout) == "float16"  # noqa: PLR2004
+    return dtype.bits <= 8 or dtype.name == "bfloat16" or _key_format(dtype, layout) == "float16"  # noqa: PLR2004 - a byte
 
 
 def _keys(side: Side, block: Block) -> NDArray[np.uint16]:

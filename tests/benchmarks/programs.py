@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 ORIGINAL = "diffai-python==0.5.2"
+"""The package of the tool that had this name first."""
+
 _CHANGED = r"^(\d+) changed"
 
 
@@ -53,7 +55,7 @@ def everything(command: str, cache: Path, wanted: tuple[str, ...]) -> list[Progr
         "read (floor)": lambda name: Program(name, (sys.executable, "-S", str(HERE / "floors/read.py")), codes=(0, 0)),
         "NumPy script": lambda name: _script(name, "numpy, ml_dtypes", HERE / "peers/with_numpy.py"),
         "torch script": lambda name: _script(name, "torch", HERE / "peers/with_torch.py"),
-        ORIGINAL: lambda name: _original(name, cache),
+        "original 0.5.2": lambda name: _original(name, cache),
     }
     return [make(name) for name, make in makers.items() if name.startswith(wanted)]
 
