@@ -33,14 +33,6 @@ class TestNpy(LoaderTests):
         return {}
 
 
-class TestFortranNpy(TestNpy):
-    n_examples = 20
-    n_damaged = 30
-
-    def write(self, path, arrays):
-        np.save(path, np.array(arrays["array"], order="F"))
-
-
 class TestNpz(LoaderTests):
     plugin = numpy_plugin
     name = "npz"

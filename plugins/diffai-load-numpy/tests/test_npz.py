@@ -102,6 +102,19 @@ def test_archives_with_64_bit_records_are_read(tmp_path, same, saved, arrays, me
     same(path, arrays)
 
 
+def test_other_extra_fields_of_a_member_are_passed_over(tmp_path, same, saved):
+    array = np.arange(4)
+    time = struct.pack("<2HBL", 0x5455, 5, 1, 0)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        member = zipfile.ZipInfo("w.npy")
+        member.extra = time
+        with archive.open(member, "w", force_zip64=True) as file:
+            file.write(saved(array))
+    data = (tmp_path / "a.npz").read_bytes()
+    assert data.index(time) < data.index(struct.pack("<2H", 1, 16))  # before the 64-bit sizes
+    same(tmp_path / "a.npz", {"w": array})
+
+
 @METHODS
 def test_members_that_are_no_arrays_are_compared_by_digest(tmp_path, opened, saved, method):
     text = b'{"format": "x"}' * 100

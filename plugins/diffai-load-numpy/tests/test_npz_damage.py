@@ -290,6 +290,16 @@ def test_64_bit_records_that_lie_are_an_error(refused_bytes, wide, signature, of
     assert complaint in refused_bytes(put(wide, signature, offset, value, 4 if offset == 4 else 8)).reason
 
 
+@pytest.mark.parametrize(("at", "value"), [(0, 2), (2, 8), (2, 60), (4, 1)])
+def test_64_bit_sizes_that_are_damaged_are_an_error(tmp_path, refused_bytes, at, value):
+    np.savez(tmp_path / "good.npz", w=np.arange(4))
+    data = bytearray((tmp_path / "good.npz").read_bytes())
+    extra = 30 + len("w.npy")
+    assert data[extra : extra + 4] == b"\x01\0\x10\0"
+    data[extra + at] = value
+    assert "and the zip directory disagree" in refused_bytes(data).reason
+
+
 def test_the_32_bit_and_the_64_bit_record_must_agree(refused_bytes, two, monkeypatch):
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
     data = put(zipped(two), END, 12, 7, 4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.plugin import BlockTensor, FileTensor, NotCompared, TensorRef
 from diffai_load_numpy.header import Header, read_header
 from diffai_load_numpy.payload import PIECE_BYTES, ArrayBytes, Region
-from diffai_load_numpy.wording import shown
+from diffai_load_numpy.wording import brief, short, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,8 @@ def add_array(contents: Contents, key: str, payload: Payload, *, exact: bool) ->
     end = header.length + header.nbytes
     if end > payload.size or (exact and end < payload.size):
         held = payload.size - header.length
-        reason = f"{header.layout.name} of shape {header.shape} takes {header.nbytes:,} bytes, and {held:,} follow"
+        what = f"{short(header.layout.name)} of shape {brief(header.shape)}"
+        reason = f"{what} takes {header.nbytes:,} bytes, and {held:,} follow"
         raise payload.error(reason, min(end, payload.size))
     if not header.nbytes:
         reader.finish()  # nobody will read it later, and only its checksum vouches for the shape

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_load_numpy.layout import Layout, is_shape, layout_of
-from diffai_load_numpy.wording import brief
+from diffai_load_numpy.wording import brief, short
 
 if TYPE_CHECKING:
     from diffai_load_numpy.payload import Payload, Reader
@@ -19,6 +19,7 @@ MAX_HEADER_BYTES = 1 << 16
 _MAX_BYTES = (1 << 63) - 1
 _KEYS = {"descr", "fortran_order", "shape"}
 _LENGTH_BYTES = {1: 2, 2: 4, 3: 4}
+_ENCODINGS = {1: "latin-1", 2: "latin-1", 3: "utf-8"}
 # Brackets, commas, plain numbers and strings: with nothing else in it, a text is parsed without warning, without deep
 # recursion and without surprises. Python 2 wrote long numbers with an L.
 _STRING = r"(?:[^'\"\\\x00-\x1f]|\\(?:[\\'\"nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))"
@@ -79,7 +80,8 @@ def read_header(payload: Payload, reader: Reader) -> Header:
         reason = f"a header of {length:,} bytes is declared, and only {payload.size - place:,} bytes follow"
         raise payload.error(reason, payload.size)
     try:
-        return _parse(reader.read(place, length).decode("utf-8" if version == 3 else "latin-1"), place + length)  # noqa: PLR2004
+        text = reader.read(place, length).decode(_ENCODINGS[version])
+        return _parse(text, place + length)
     except UnicodeDecodeError as error:
         raise payload.error(f"the header is not UTF-8 ({error.reason})", place + error.start) from error
     except ValueError as error:
@@ -97,7 +99,7 @@ def _parse(text: str, length: int) -> Header:
     for dims, size in shapes:
         if not is_shape(dims) or math.prod(max(n, 1) for n in dims) * max(size, 1) > _MAX_BYTES:
             raise ValueError(
-                f"an array of shape {brief(dims)} and type {brief(layout.name)} is larger than NumPy allows"
+                f"an array of shape {brief(dims)} and type {short(layout.name)} is larger than NumPy allows"
             )
     return Header(layout, fortran_order, shape, length)
 

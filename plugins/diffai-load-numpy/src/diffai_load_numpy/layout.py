@@ -62,9 +62,7 @@ class Field(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Bytes of a record from the first element to the end of the last."""
-        if 0 in self.shape:
-            return 0
+        """Bytes of a record from the first element to the end of the last, if there is one."""
         return sum((count - 1) * stride for count, stride in self.dims) + self.element.size
 
 
@@ -147,7 +145,7 @@ def _record(descr: list[Any]) -> Layout:
             if any(part.path in fields for part in parts) or len({p.path for p in parts}) < len(parts):
                 raise ValueError(f"two fields have the name {shown(name)}")
             fields.update((part.path, part) for part in parts)
-            words.append(f"{name}: {layout.name}{list(shape) if shape else ''}")
+            words.append(f"{name if name.isprintable() else repr(name)}: {layout.name}{list(shape) if shape else ''}")
             has_objects = has_objects or layout.has_objects
         offset += size
         if max(offset, math.prod(max(length, 1) for length in shape)) > MAX_ITEM_BYTES:

@@ -5,6 +5,16 @@ from __future__ import annotations
 _LIMIT = 80
 
 
+def short(text: str) -> str:
+    """Return the start of a text.
+
+    Example:
+        >>> short("float32")
+        'float32'
+    """
+    return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"
+
+
 def shown(name: str) -> str:
     r"""Return a name in quotes.
 
@@ -12,7 +22,7 @@ def shown(name: str) -> str:
         >>> shown("a\nb")
         "'a\\nb'"
     """
-    return repr(name if len(name) <= _LIMIT else f"{name[:_LIMIT]}…")
+    return repr(short(name))
 
 
 def brief(value: object) -> str:
@@ -22,5 +32,4 @@ def brief(value: object) -> str:
         >>> brief((3, 4)), brief("<f4")
         ('(3, 4)', "'<f4'")
     """
-    text = repr(value)
-    return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"
+    return short(repr(value))
