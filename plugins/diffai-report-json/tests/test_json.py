@@ -161,7 +161,12 @@ def test_a_value_named_like_a_field_of_the_envelope_is_kept_beside_it():
     ]
 
 
-def test_info_records_are_left_out_because_nothing_changed_there():
+def test_statistics_that_were_asked_for_are_there():
+    finding = Finding("tensor_statistics", "w", level="info", old={"q500": 0.5}, new={"q500": 0.25}, values={"ks": 1})
+    assert listed(finding) == [{"TensorStatistics": ["w", {"q500": 0.5}, {"q500": 0.25}, {"ks": 1}]}]
+
+
+def test_changes_of_level_info_are_left_out_because_they_are_none():
     same = Finding("tensor_within_tolerance", "w", level="info", old=OLD, new=NEW, values=PAIR)
     assert listed(same, identity=Identity.EQUAL_VALUES) == []
 

@@ -105,6 +105,11 @@ def test_a_metadata_change_beside_identical_tensors_is_a_difference():
         (Finding("type_changed", "k", old=1, new="1"), '  ! k: 1 (Number) -> "1" (String)'),
         (Finding("type_changed", "k", old=None, new=[1]), "  ! k: null (Null) -> [1] (Array)"),
         (Finding("type_changed", "k", old=True, new={}), "  ! k: true (Boolean) -> {} (Object)"),
+        (
+            Finding("type_changed", "k", old=1, new="2024-01-01", values={"old_type": "Number", "new_type": "Date"}),
+            '  ! k: 1 (Number) -> "2024-01-01" (Date)',
+        ),
+        (Finding("tensor_stats_changed", "w"), "  ~ w"),
         (Finding("type_changed", "k", old=1, new=1.0), "  ! k: 1 (Integer) -> 1.0 (Float)"),
         (
             Finding("tensor_added", "w", new={"shape": [2, 3], "dtype": "float32", "params": 6}),
@@ -153,6 +158,17 @@ def test_a_metadata_change_beside_identical_tensors_is_a_difference():
             Finding("tensor_stats_changed", "w", old=OLD, new=NEW, values={"rel_change": None, "ks": 0.25}),
             "  ~ w: mean=-0.0002->-0.0001, std=0.0514->0.0716, rel_change=n/a, ks=0.25",
         ),
+        (
+            Finding(
+                "tensor_statistics",
+                "w",
+                level="info",
+                old={"mean": 0.12345, "n_zero": 0, "skew": None},
+                new={"mean": 0.12346, "n_zero": 0, "skew": 0.5},
+                values={"ks_d": 0.25},
+            ),
+            "    w: mean=0.123->0.123, n_zero=0, skew=n/a->0.5, ks_d=0.25",
+        ),
         (Finding("node_added", "n1", new={"op": "Add"}), '  + n1: {"op": "Add"} (node_added)'),
         (Finding("node_moved", "n1", old=1, new=2, values={"hops": 3}), "  ~ n1: 1 -> 2 (node_moved), hops=3"),
     ],
@@ -172,12 +188,12 @@ def test_a_message_stands_below_the_line():
 
 def test_tensors_that_did_not_change_are_shown_only_in_full():
     same = Finding("tensor_within_tolerance", "w", level="info", old=OLD, new=NEW, values=PAIR)
-    bits = Finding("tensor_bits_changed", "v", level="info", old=OLD, new=OLD)
+    bits = Finding("tensor_bits_changed", "v", level="info", values={"n_other_bits": 2}, message="other bits")
     quiet = lines(same, bits, identity=Identity.EQUAL_VALUES)
     assert quiet == ["No differences found."]
     full = lines(same, bits, identity=Identity.EQUAL_VALUES, full=True)
     assert full[2].endswith("within tolerance")
-    assert full[3].endswith("equal values, other bits")
+    assert full[3:] == ["  ~ v: n_other_bits=2, equal values, other bits"]
 
 
 def test_details_show_extremes_and_counts():

@@ -31,7 +31,7 @@ RECORD_KINDS = frozenset(
         "type_changed",
     }
 )
-"""Kinds of findings about one tensor or one entry, whatever they hold."""
+"""Kinds of findings that say what changed about one tensor or one entry."""
 
 _NAME_KINDS = frozenset({"tensor_renamed", "tensor_prefix_changed"})  # their sides are the names
 
@@ -40,9 +40,9 @@ def results(report: Report) -> Iterator[dict[str, Any]]:
     """Yield ``{tag: payload}`` for each result, in the order of the findings.
 
     The tag is the kind in CamelCase. A record (something with an old or a new value) is a list of key, old value,
-    new value and further values, each where present; an analysis is an object. Records of level ``info`` say that
-    nothing changed and are left out. What was compared by nothing follows as ``{"NotCompared": [where, reason]}``,
-    so that only a true "equal" is an empty list.
+    new value and further values, each where present; an analysis is an object. A change of level ``info`` is none
+    (it is within the tolerance, say) and is left out. What was compared by nothing follows as
+    ``{"NotCompared": [where, reason]}``, so that only a true "equal" is an empty list.
     """
     told: set[str] = set()
     for finding in report.findings:
@@ -50,7 +50,7 @@ def results(report: Report) -> Iterator[dict[str, Any]]:
             told.add(finding.where)
         if not is_record(finding):
             yield {tag(finding.kind): _analysis(finding)}
-        elif finding.level != "info":
+        elif finding.level != "info" or finding.kind not in RECORD_KINDS:
             yield {tag(finding.kind): _record(finding)}
     for item in report.not_compared:
         if item.where not in told:

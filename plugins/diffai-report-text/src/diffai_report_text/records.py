@@ -28,8 +28,8 @@ _REMARKS = {
     "reshape_only": "same values in the same order",
     "values_equal": "values equal",
 }
-_SHOWN_ELSEWHERE = frozenset({"shape", "dtype", "max_abs_diff_index"})
-_SAY_IT_ALL = frozenset({"tensor_prefix_changed"})
+_SHOWN_ELSEWHERE = frozenset({"shape", "dtype", "max_abs_diff_index", "old_type", "new_type"})
+_SAY_IT_ALL = frozenset({"tensor_prefix_changed", "tensor_bits_changed"})
 _ONLY_IN_FULL = frozenset({"n_changed"})
 
 
@@ -81,7 +81,10 @@ def _modified(finding: Finding, view: View) -> Line:
 
 def _type_changed(finding: Finding, view: View) -> Line:
     old, new = _value(finding.old, finding, view, 2), _value(finding.new, finding, view, 2)
-    old_type, new_type = _type_names(finding.old, finding.new)
+    types = finding.values.get("old_type"), finding.values.get("new_type")
+    if None in types:
+        types = _type_names(finding.old, finding.new)
+    old_type, new_type = (visible(str(type_)) for type_ in types)
     return Line("!", name(finding.where), [f"{old} ({old_type}) -> {new} ({new_type})"])
 
 
@@ -113,8 +116,26 @@ def _dtype_changed(finding: Finding, _view: View) -> Line:
 
 def _statistics(finding: Finding, _view: View) -> Line:
     old, new = _mapping(finding.old), _mapping(finding.new)
-    fields = [f"{field}={fixed(old.get(field))}->{fixed(new.get(field))}" for field in ("mean", "std")]
-    return Line("~", name(finding.where), fields)
+    told = ("mean", "std") if old or new else ()
+    return Line(
+        "~", name(finding.where), [f"{field}={fixed(old.get(field))}->{fixed(new.get(field))}" for field in told]
+    )
+
+
+def _side_by_side(finding: Finding, _view: View) -> Line:
+    """Show two sides that are measures by name: each measure once, or twice where it differs."""
+    old, new = _mapping(finding.old), _mapping(finding.new)
+    fields = [
+        f"{visible(str(field))}={_both(old, new, field)}"
+        for field in [*old, *(field for field in new if field not in old)]
+    ]
+    return Line(" " if finding.level == "info" else "~", name(finding.where), fields or ["{}"])
+
+
+def _both(old: Mapping[str, Any], new: Mapping[str, Any], field: str) -> str:
+    sides = measure(old.get(field)), measure(new.get(field))
+    same = field in old and field in new and literal(old[field]) == literal(new[field])
+    return sides[0] if same else "->".join(sides)
 
 
 def _other(finding: Finding, view: View) -> Line:
@@ -143,6 +164,7 @@ _FORMS: Mapping[str, Callable[[Finding, View], Line]] = {
     "tensor_prefix_changed": _tensor_renamed,
     "tensor_shape_changed": _shape_changed,
     "tensor_dtype_changed": _dtype_changed,
+    "tensor_statistics": _side_by_side,
     **dict.fromkeys(_STATISTICS, _statistics),
 }
 
@@ -214,9 +236,10 @@ def _measures(finding: Finding, view: View) -> list[str]:
     fields += [_REMARKS[field] for field in _REMARKS if values.get(field) is True]
     if view.full and finding.kind in _STATISTICS:
         old, new = _mapping(finding.old), _mapping(finding.new)
-        fields += [f"{field}={measure(old.get(field))}->{measure(new.get(field))}" for field in ("min", "max")]
-    told = _SHOWN_ELSEWHERE | _MEASURES.keys() | _REMARKS.keys() | (frozenset() if view.full else _ONLY_IN_FULL)
-    fields += [f"{visible(str(field))}={measure(value)}" for field, value in values.items() if field not in told]
+        told = ("min", "max") if old or new else ()
+        fields += [f"{field}={measure(old.get(field))}->{measure(new.get(field))}" for field in told]
+    known = _SHOWN_ELSEWHERE | _MEASURES.keys() | _REMARKS.keys() | (frozenset() if view.full else _ONLY_IN_FULL)
+    fields += [f"{visible(str(field))}={measure(value)}" for field, value in values.items() if field not in known]
     if finding.kind in _REMARKS:
         fields.append(_REMARKS[finding.kind])
     return fields

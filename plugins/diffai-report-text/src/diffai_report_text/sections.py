@@ -29,7 +29,6 @@ _SECTIONS = {
     "model_structure": Section.STRUCTURE,
     "tolerance_to_pass": Section.TOLERANCE,
 }
-_QUIET_KINDS = frozenset({"tensor_within_tolerance", "tensor_bits_changed"})
 NOUNS = {
     "added": "added entries",
     "removed": "removed entries",
@@ -38,23 +37,30 @@ NOUNS = {
     "tensor_added": "added tensors",
     "tensor_removed": "removed tensors",
     "tensor_renamed": "renamed tensors",
+    "tensor_prefix_changed": "changed prefixes",
     "tensor_shape_changed": "tensors of another shape",
     "tensor_dtype_changed": "tensors of another dtype",
     "tensor_stats_changed": "changed tensors",
     "tensor_within_tolerance": "tensors within tolerance",
     "tensor_bits_changed": "tensors with other bits",
+    "tensor_statistics": "tensors with statistics",
     "tensor_kept": "tensors of the same form",
 }
 """Kinds of findings about one tensor or one entry, in the plural."""
 
+_NOT_CHANGES = frozenset({"tensor_kept", "tensor_statistics"})  # shown because they were asked for
+
 
 def section_of(finding: Finding, view: View) -> Section:
-    """Return the part of the report that shows the finding; tensors that did not change are shown only in full."""
+    """Return the part of the report that shows the finding.
+
+    A change of level ``info`` is none, for instance because it is within the tolerance: it is shown only in full.
+    """
     if finding.level == "error":
         return Section.ERRORS
     if finding.kind in _SECTIONS:
         return _SECTIONS[finding.kind]
-    if finding.kind in _QUIET_KINDS and finding.level == "info" and not view.full:
+    if finding.level == "info" and finding.kind in NOUNS.keys() - _NOT_CHANGES and not view.full:
         return Section.HIDDEN
     is_record = finding.kind in NOUNS or finding.old is not ABSENT or finding.new is not ABSENT
     return Section.RECORDS if is_record else Section.ANALYSES

@@ -40,7 +40,9 @@ class View(NamedTuple):
 
         Lines break only between fields, so that no number is cut; further lines are indented by ``hanging``.
         """
-        if self.width is None or not fields:
+        if not fields:
+            return [head.removesuffix(": ")]
+        if self.width is None:
             return [head + ", ".join(fields)]
         words = [f"{field}," for field in fields[:-1]] + [fields[-1]]
         lines, line = [], head + words[0]
