@@ -65,19 +65,24 @@ class Lines:
     @cached_property
     def rel_change(self) -> NDArray[np.float64]:
         """‖d‖/‖a‖ of each line; NaN where OLD is all zero."""
-        return _root_of_ratio(self.delta_sq, self.old_sq)
+        return _ratio_of_roots(self.delta_sq, self.old_sq)
 
     @cached_property
     def norm_ratio(self) -> NDArray[np.float64]:
         """‖b‖/‖a‖ of each line; NaN where OLD is all zero."""
-        return _root_of_ratio(self.new_sq, self.old_sq)
+        return _ratio_of_roots(self.new_sq, self.old_sq)
 
     @cached_property
     def one_minus_cos(self) -> NDArray[np.float64]:
         """1 - cosine of each line, exact also near 0; NaN where a side is all zero."""
-        ratio = np.where(self.new_sq > 0, self.norm_ratio, np.nan)
-        gap = ratio - 1
-        return np.asarray(np.clip((self.rel_change - gap) * (self.rel_change + gap) / (2 * ratio), 0, 2))
+        old, new = np.sqrt(self.old_sq), np.sqrt(self.new_sq)
+        similar = (new <= 2 * old) & (old <= 2 * new) & (old > 0)
+        ratio, change = np.where(similar, self.norm_ratio, 1.0), np.where(similar, self.rel_change, 0.0)
+        near = (change - (ratio - 1)) * (change + (ratio - 1)) / (2 * ratio)
+        far = np.full(old.shape, np.nan)
+        np.divide(self.dot, old, out=far, where=(old > 0) & (new > 0))
+        np.divide(far, new, out=far, where=(old > 0) & (new > 0))
+        return np.asarray(np.clip(np.where(similar, near, 1 - far), 0, 2))
 
     @property
     def old_all_zero(self) -> NDArray[np.bool_]:
@@ -234,7 +239,7 @@ def _total(state: _State) -> _Sums:
     return state.pieces[0]
 
 
-def _root_of_ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio_of_roots(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     ratio = np.full(whole.shape, np.nan)
-    np.divide(part, whole, out=ratio, where=whole > 0)
-    return np.asarray(np.sqrt(ratio))
+    np.divide(np.sqrt(part), np.sqrt(whole), out=ratio, where=whole > 0)
+    return ratio

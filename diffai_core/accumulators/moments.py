@@ -51,7 +51,10 @@ class Moments(NamedTuple):
 
     @property
     def one_minus_cos(self) -> float | None:
-        """1 - cosine of the angle between the sides, 0 to 2, exact also near 0; ``None`` if a side is all zero."""
+        """1 - cosine of the angle between the sides, 0 to 2, exact also near 0.
+
+        ``None`` if a side is all zero, or more than 10⁹ times as large as the other.
+        """
         return _one_minus_cos(self.rel_change, self.norm_ratio)
 
     @property
@@ -92,6 +95,9 @@ class MomentsFold(NumericFold[Moments, Moments]):
         """See :meth:`NumericFold.result`."""
         return state
 
+
+_COMPARABLE = 1e9
+"""Beyond this ratio of lengths the difference of two vectors no longer tells their angle."""
 
 _EMPTY = Moments(Centred(), Centred(), Centred(), Centred(), Centred())
 
@@ -136,7 +142,7 @@ def _one_minus_cos(distance: float | None, ratio: float | None) -> float | None:
 
     The squared distance less that of the lengths: no cancellation however small the angle.
     """
-    if distance is None or not ratio:
+    if distance is None or ratio is None or not 1 / _COMPARABLE < ratio < _COMPARABLE:
         return None
     gap = ratio - 1
     return min(max((distance - gap) * (distance + gap) / (2 * ratio), 0.0), 2.0)
