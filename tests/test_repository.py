@@ -199,14 +199,22 @@ def extras(release: bool, monkeypatch):
     return metadata["optional-dependencies"]
 
 
-def test_every_plugin_is_an_extra_and_all_is_all_of_them(monkeypatch):
+def test_every_plugin_is_an_extra_and_all_is_all_of_them_but_the_examples(monkeypatch):
     found = extras(release=False, monkeypatch=monkeypatch)
     for plugin in plugins():
-        assert found[plugin.name.removeprefix("diffai-")] == [f"{plugin.name} @ {plugin.folder.as_uri()}"]
-    assert sorted(found["all"]) == sorted(f"{plugin.name} @ {plugin.folder.as_uri()}" for plugin in plugins())
+        assert f"{plugin.name} @ {plugin.folder.as_uri()}" in found[plugin.name.removeprefix("diffai-")]
+    wanted = [plugin for plugin in plugins() if not plugin.name.endswith("-example")]
+    assert sorted(found["all"]) == sorted(f"{plugin.name} @ {plugin.folder.as_uri()}" for plugin in wanted)
+
+
+def test_an_extra_brings_the_plugins_of_this_repository_that_it_needs(monkeypatch):
+    found = extras(release=True, monkeypatch=monkeypatch)
+    assert [text.partition("==")[0] for text in found["report-yaml"]] == ["diffai-report-json", "diffai-report-yaml"]
+    assert [text.partition("==")[0] for text in found["load-numpy"]] == ["diffai-load-numpy"]
 
 
 def test_a_released_extra_names_a_version_and_no_folder(monkeypatch):
     found = extras(release=True, monkeypatch=monkeypatch)
-    expected = sorted(f"{plugin.name}=={plugin.metadata['project']['version']}" for plugin in plugins())
-    assert sorted(found["all"]) == expected
+    versions = {plugin.name: plugin.metadata["project"]["version"] for plugin in plugins()}
+    expected = {f"{name}=={version}" for name, version in versions.items() if not name.endswith("-example")}
+    assert set(found["all"]) == expected

@@ -107,7 +107,7 @@ def _not_compared_lines(report: Report, view: View) -> Iterator[str]:
         for finding in report.findings
         if section_of(finding, view) is Section.NOT_COMPARED
     ]
-    known = {item.where for item in told}
+    known = {item.where for item in told} | {finding.where for finding in report.findings if finding.level == "error"}
     items = [*told, *(item for item in report.not_compared if item.where not in known)]
     shown = items if view.full or view.width is None else items[:SHOWN]
     for item in shown:
