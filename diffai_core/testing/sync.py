@@ -2,7 +2,8 @@
 
     python -m diffai_core.testing.sync [--check]
 
-These are the development requirements, the tables of the reference, and the example plugins.
+These are the development requirements, the tables of the reference, the example plugins, and the files that the
+tutorial shows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from diffai_core.errors import DiffaiError
 from diffai_core.testing.checkout import checkout_root
-from diffai_core.testing.generated import COMMAND, example_plugins, lists
+from diffai_core.testing.generated import COMMAND, from_templates, lists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def synchronise(root: Path, *, check: bool) -> list[str]:
         PluginError: If a plugin is not as the contract demands.
     """
     # The example plugins come first, because the lists name them too.
-    return [*_update(root, example_plugins(), check=check), *_update(root, lists(root), check=check)]
+    return [*_update(root, from_templates(root), check=check), *_update(root, lists(root), check=check)]
 
 
 def _update(root: Path, texts: Mapping[str, str], *, check: bool) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from diffai_core.scaffold import KINDS, scaffold
+from diffai_core.scaffold.writing import render
 from diffai_core.testing.checkout import checkout_root, members, registry_of
 from diffai_core.testing.generated import DEVELOPMENT_TOOLS, formats_page, options_page, plugins_page
 from diffai_core.testing.sync import main
@@ -71,6 +72,17 @@ def test_the_example_plugins_are_written_from_the_templates(checkout):
     main([])
     loader = checkout / "plugins/diffai-load-example/src/diffai_load_example/loader.py"
     assert "is no example file" in loader.read_text(encoding="utf-8")
+
+
+def test_the_files_that_the_tutorial_shows_are_brought_up_to_date_and_nothing_else_in_it(checkout):
+    marker = "<!-- file: diffai-load-x/src/diffai_load_x/__init__.py -->"
+    before = f"# T\n\n{marker}\n```python\nold\n```\n\n```python\nmine\n```\n"
+    (checkout / "docs").mkdir()
+    tutorial = checkout / "docs/tutorial-first-plugin.md"
+    tutorial.write_text(before, encoding="utf-8")
+    main([])
+    new = render("load", "x")["src/diffai_load_x/__init__.py"]
+    assert tutorial.read_text(encoding="utf-8") == before.replace("old\n", new)
 
 
 def test_the_tables_hold_what_the_plugins_declare(checkout):
