@@ -51,7 +51,7 @@ def read_text(file: DataFile, max_bytes: int) -> Text:
         LoadError: If it is empty, larger, or not text in its encoding.
     """
     if file.size > max_bytes:
-        raise LoadError(file.name, f"has {file.size:,} bytes; more than {max_bytes:,} are not read as one document")
+        raise LoadError(file.name, f"has {file.size:,} bytes; more than {max_bytes:,} are not read")
     data = file.read(0, file.size)
     encoding, n_bom = split_bom(data)
     try:
