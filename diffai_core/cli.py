@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
+        # Nothing is written anywhere, so there is nothing to tidy: end at once, whatever the workers are doing.
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:

@@ -98,9 +98,10 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            # After an error nobody wants the results: do not wait for what is still running.
+            self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def _threads(self) -> Executor:
         """Start the threads when there is something to share, not before: small inputs need none."""
