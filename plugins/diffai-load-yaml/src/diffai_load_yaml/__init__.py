@@ -1,0 +1,3 @@
+"""Opens YAML files for diffai."""
+
+from __future__ import annotations
