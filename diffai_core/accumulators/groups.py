@@ -23,6 +23,11 @@ _LEVELS = 127
 """Steps of an 8-bit grid on either side of 0."""
 
 _SAFE = 2.0**500
+_NO_STEP = 1e-300
+"""Groups of no larger magnitude have no grid in float64."""
+
+_PIECE = 8192
+"""Values taken up at a time."""
 
 
 class GroupSums(NamedTuple):
@@ -36,7 +41,7 @@ class GroupSums(NamedTuple):
         max_distinct: Most distinct values in a group: at most ``2**bits`` where the values lie on a grid.
         sum_distinct: Sum of the numbers of distinct values.
         sum_residual: Sum of the distances from the best 8-bit grid of each group, in steps.
-        n_residual: Number of values in ``sum_residual``: those in groups that are not all zero.
+        n_residual: Number of values in ``sum_residual``: those in groups that are not all zero, nor below 1e-300.
     """
 
     n_groups: int = 0
@@ -123,22 +128,35 @@ def _sizes(layout: PairLayout) -> tuple[int, ...]:
 
 def _group_sums(side: Side, size: int) -> GroupSums:
     """Sum up the groups of a block; the canonical leaves cut no group."""
-    groups, numbers = side.values.reshape(-1, size), side.numbers.reshape(-1, size)
+    values, numbers = side.values.reshape(-1, size), side.numbers.reshape(-1, size)
     if side.finite is not None:
         kept = side.finite.reshape(-1, size).all(axis=1)
-        groups, numbers = groups[kept], numbers[kept]
-    if not groups.size:
-        return GroupSums()
-    low, high = groups.min(axis=1), groups.max(axis=1)
+        values, numbers = values[kept], numbers[kept]
+    total, step = GroupSums(), _PIECE // size
+    for start in range(0, len(values), step):
+        total = total.plus(_sums_of_piece(values[start : start + step], numbers[start : start + step]))
+    return total
+
+
+def _sums_of_piece(values: NDArray[np.float64], numbers: NDArray[Any]) -> GroupSums:
+    """Sum up groups given as rows; few enough for their intermediates to stay in the cache."""
+    ordered = np.sort(numbers, axis=1)
+    low, high = (ordered[:, end].astype(np.float64) for end in (0, -1))
     absmax = np.maximum(high, -low)
-    distinct = _distinct(numbers)
-    residual, n_residual = _residuals(groups[absmax > 0], absmax[absmax > 0])
     with np.errstate(over="ignore"):
         span = high - low
+    distinct = tally(ordered[:, 1:] != ordered[:, :-1], 1) + 1
+    scaled = absmax > _NO_STEP
+    residual = _residual(values if scaled.all() else values[scaled], absmax[scaled])
     return GroupSums(
-        len(groups), _sum_of_squares(absmax), _sum_of_squares(span), int(distinct.max()), int(distinct.sum()),
-        residual, n_residual,
-    )  # fmt: skip
+        len(values),
+        _sum_of_squares(absmax),
+        _sum_of_squares(span),
+        int(distinct.max()),
+        int(distinct.sum()),
+        residual,
+        int(np.count_nonzero(scaled)) * values.shape[1],
+    )
 
 
 def _plus(left: float | None, right: float | None) -> float | None:
@@ -151,16 +169,10 @@ def _sum_of_squares(sizes: NDArray[np.float64]) -> float | None:
     return float(np.einsum("i,i->", sizes, sizes))
 
 
-def _distinct(groups: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the number of distinct values of each row."""
-    ordered = np.sort(groups, axis=1)
-    return tally(ordered[:, 1:] != ordered[:, :-1], 1) + 1
-
-
-def _residuals(groups: NDArray[np.float64], absmax: NDArray[np.float64]) -> tuple[float, int]:
+def _residual(groups: NDArray[np.float64], absmax: NDArray[np.float64]) -> float:
     """Return the summed distances from an 8-bit grid, in steps; its step is fitted by least squares to each row."""
-    scaled = groups / absmax[:, None] * _LEVELS
+    scaled = groups / (absmax / _LEVELS)[:, None]
     levels = np.rint(scaled)
-    step = np.einsum("ij,ij->i", scaled, levels) / np.einsum("ij,ij->i", levels, levels)
-    scaled /= step[:, None]
-    return float(np.abs(scaled - np.rint(scaled)).sum()), groups.size
+    scaled *= (np.einsum("ij,ij->i", levels, levels) / np.einsum("ij,ij->i", scaled, levels))[:, None]
+    np.subtract(scaled, np.rint(scaled, out=levels), out=levels)
+    return float(np.abs(levels, out=levels).sum())

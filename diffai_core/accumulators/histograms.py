@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,12 +11,18 @@ from diffai_core.accumulators.fold import NumericFold
 from diffai_core.accumulators.keys16 import Histogram, KeyCounts, KeyFormat, float32_keys, no_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
     from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.side import Side
     from diffai_core.dtypes import DType
+
+
+_PIECE = 8192
+"""Numbers taken up at a time."""
 
 
 class Histograms(NamedTuple):
@@ -86,10 +92,10 @@ class HistogramsFold(NumericFold[_State, Histograms]):
 
     def add(self, state: _State, block: Block) -> _State:
         """See :meth:`NumericFold.add`."""
-        old = _keys(block.old, block)
-        new = old if block.same else _keys(block.new, block)
-        delta = np.zeros(block.n_finite, np.uint16) if block.same else _delta_keys(block)
-        state.counts = [counts.with_keys(keys) for counts, keys in zip(state.counts, (old, new, delta), strict=True)]
+        old, new, delta = state.counts
+        old = _with_side(old, block.old, block)
+        new = _with_side(new, block.old if block.same else block.new, block)
+        state.counts = [old, new, _with_delta(delta, block)]
         return state
 
     def join(self, left: _State, right: _State) -> _State:
@@ -116,20 +122,33 @@ def _has_exact_keys(dtype: DType, layout: PairLayout) -> bool:
     return dtype.bits <= 8 or dtype.name == "bfloat16" or _key_format(dtype, layout) == "float16"  # noqa: PLR2004 - a byte
 
 
-def _keys(side: Side, block: Block) -> NDArray[np.uint16]:
+def _with_side(counts: KeyCounts, side: Side, block: Block) -> KeyCounts:
     if _key_format(side.dtype, block.layout) == "float16":
-        bits: NDArray[np.uint16] = side.bits
-        return bits if side.finite is None else bits[side.finite]
-    numbers = side.numbers if side.finite is None else side.numbers[side.finite]
-    return float32_keys(numbers, block.workspace)
+        return _with_pieces(counts, side.bits if side.finite is None else side.bits[side.finite], _own_bits)
+    return _with_pieces(counts, side.numbers if side.finite is None else side.numbers[side.finite], float32_keys)
 
 
-def _delta_keys(block: Block) -> NDArray[np.uint16]:
+def _with_delta(counts: KeyCounts, block: Block) -> KeyCounts:
+    if block.same:
+        return counts.plus(KeyCounts(np.zeros(1, np.uint16), np.array([block.n_finite])))
     delta = block.delta
     if block.delta_exponent:
         with np.errstate(over="ignore"):
             delta = np.ldexp(delta, block.delta_exponent)
-    return float32_keys(delta, block.workspace)
+    return _with_pieces(counts, delta, float32_keys)
+
+
+def _with_pieces(
+    counts: KeyCounts, numbers: NDArray[Any], keys_of: Callable[[NDArray[Any]], NDArray[np.intp]]
+) -> KeyCounts:
+    """Count the keys of ``numbers``, so many at a time that the intermediates stay in the cache."""
+    for start in range(0, numbers.size, _PIECE):
+        counts = counts.with_keys(keys_of(numbers[start : start + _PIECE]))
+    return counts
+
+
+def _own_bits(bits: NDArray[Any]) -> NDArray[np.intp]:
+    return bits.astype(np.intp)
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:

@@ -10,13 +10,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from diffai_core.accumulators.workspace import Workspace
-
 N_KEYS = 1 << 16
 _ALL_KEYS = np.arange(N_KEYS, dtype=np.uint16)
 _ALL_KEYS.flags.writeable = False
 _SIGN = 0x8000
-_INFINITE = 0x7F800000
+_INF = 0x7F80
+_SMALLEST_NORMAL = 0x80
+_SUBNORMAL_SCALE = 133  # a subnormal float32 keeps multiples of 2**-133 in its upper half
+_FLOAT64_SIZE = np.int64(0x7FFFFFFFFFFFFFFF)
+_REBIAS = (1023 - 127) << 7
 _SPARSE = 4096
 """Up to so many numbers, only the keys that occur are kept."""
 
@@ -36,22 +38,23 @@ class KeyCounts(NamedTuple):
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, keys: NDArray[np.uint16]) -> KeyCounts:
+    def of(cls, keys: NDArray[np.intp]) -> KeyCounts:
         """Count ``keys``."""
-        if keys.size <= _SPARSE:
-            return cls(*np.unique(keys, return_counts=True))
-        return _dense().with_keys(keys)
+        if keys.size > _SPARSE:
+            return _dense().with_keys(keys)
+        found, counts = np.unique(keys, return_counts=True)
+        return cls(found.astype(np.uint16), counts)
 
     @property
     def is_dense(self) -> bool:
         """Whether all keys are listed."""
         return self.keys.size == N_KEYS
 
-    def with_keys(self, keys: NDArray[np.uint16]) -> KeyCounts:
+    def with_keys(self, keys: NDArray[np.intp]) -> KeyCounts:
         """Return the counts with those of ``keys`` added; changes the counts in place if they are dense."""
         if not self.is_dense:
             return self.plus(KeyCounts.of(keys))
-        np.add.at(self.counts, keys.astype(np.intp), 1)
+        np.add.at(self.counts, keys, 1)
         return self
 
     def plus(self, later: KeyCounts) -> KeyCounts:
@@ -77,20 +80,22 @@ def _dense() -> KeyCounts:
     return KeyCounts(_ALL_KEYS, np.zeros(N_KEYS, np.int64))
 
 
-def float32_keys(numbers: NDArray[Any], workspace: Workspace) -> NDArray[np.uint16]:
+def float32_keys(numbers: NDArray[Any]) -> NDArray[np.intp]:
     """Return the upper half of the float32 bits of ``numbers``, rounded towards zero so that the bins have sharp edges.
 
     What is beyond float32 gets the key of Inf.
     """
     if numbers.dtype == np.float32:
-        return (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    values = numbers.astype(np.float64, copy=False)
-    with np.errstate(over="ignore"):
-        rounded = values.astype(np.float32)
-    words = rounded.view(np.uint32)
-    sizes = np.abs(values, out=workspace.float64("sizes", values.size))
-    words -= (np.abs(rounded) > sizes) & np.isfinite(rounded)
-    return (words >> 16).astype(np.uint16)
+        return (numbers.view(np.uint32) >> 16).astype(np.intp)
+    bits = numbers.astype(np.float64, copy=False).view(np.int64)
+    keys = ((bits & _FLOAT64_SIZE) >> 45) - _REBIAS
+    np.minimum(keys, _INF, out=keys)
+    small = keys < _SMALLEST_NORMAL
+    if small.any():
+        sizes = np.abs(numbers[small].astype(np.float64, copy=False))
+        keys[small] = np.ldexp(sizes, _SUBNORMAL_SCALE).astype(np.int64)
+    keys |= (bits >> 48) & _SIGN
+    return keys.astype(np.intp, copy=False)
 
 
 class Histogram:
@@ -125,7 +130,7 @@ class Histogram:
         words = self.keys.astype(np.uint32) << 16
         if not self.exact:
             sizes = words & 0x7FFFFFFF
-            words |= np.where((sizes == 0) | (sizes == _INFINITE), np.uint32(0), np.uint32(_SIGN))
+            words |= np.where((sizes == 0) | (sizes == _INF << 16), np.uint32(0), np.uint32(_SIGN))
         return words.view(np.float32).astype(np.float64)
 
     @property

@@ -125,7 +125,7 @@ def largest(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 def tally(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
     """Count along rows (``axis`` 1) or columns (0)."""
-    return reduced(np.add, mask, axis, np.int64)
+    return reduced(np.add, mask.view(np.uint8), axis, np.int64)
 
 
 def reduced(ufunc: np.ufunc, matrix: NDArray[Any], axis: int, dtype: Any = None) -> NDArray[Any]:

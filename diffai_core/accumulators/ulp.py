@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _UNSIGNED = frozenset(("float8_e8m0fnu",))
 """Float types without a sign bit."""
 
+_PIECE = 8192
+"""Pairs taken up at a time."""
+
 
 class Ulp(NamedTuple):
     """Distances between the bit patterns of equal dtype, counted over the pairs without NaN.
@@ -103,12 +106,8 @@ class UlpFold(NumericFold[_State, Ulp]):
             return _add_unchanged(state, n)
         keep = _without_nan(block)
         old, new = (side.part_bits if keep is None else side.part_bits[keep] for side in (block.old, block.new))
-        if not old.size:
-            return state
-        state.n += old.size
-        _add_distances(state, *(order_keys(bits, block.layout.old_dtype) for bits in (old, new)))
-        flipped = (old ^ new) & old.dtype.type(min((1 << block.layout.old_dtype.bits) - 1, np.iinfo(old.dtype).max))
-        state.popcount += np.bincount(np.bitwise_count(flipped), minlength=state.popcount.size)
+        for start in range(0, old.size, _PIECE):
+            _add_pairs(state, old[start : start + _PIECE], new[start : start + _PIECE], block.layout.old_dtype)
         state.sign_flips += _count_sign_flips(block.old, block.new)
         return state
 
@@ -132,44 +131,53 @@ def part_width(dtype: DType) -> int:
     return max(dtype.bits // (2 if dtype.kind == "complex" else 1), 8)
 
 
-def order_keys(bits: NDArray[Any], dtype: DType) -> NDArray[Any]:
-    """Return unsigned integers of the width of ``bits`` that count the representable values in order."""
-    if dtype.kind == "uint" or dtype.name in _UNSIGNED:
-        return bits
-    width = max(dtype.bits, 8) if dtype.kind == "int" else part_width(dtype)
-    stored = dtype.bits if dtype.bits < 8 and dtype.kind == "float" else width  # noqa: PLR2004 - a byte
-    sign = bits.dtype.type(1 << (stored - 1))
+def ordinals(bits: NDArray[Any], dtype: DType) -> NDArray[Any]:
+    """Return signed integers of the width of ``bits`` that count the representable values in order.
+
+    Both zeros are 0, except that types without a sign start at the least integer.
+    """
+    width = 8 * bits.itemsize
     if dtype.kind == "int":
-        return np.asarray(bits ^ sign)
-    sizes = bits & (sign - bits.dtype.type(1))
-    keys: NDArray[Any] = np.where(bits & sign, sign - sizes, sign + sizes)
-    return keys
+        return bits.view(f"i{bits.itemsize}")
+    if dtype.kind == "uint" or dtype.name in _UNSIGNED:
+        return np.asarray(bits ^ bits.dtype.type(1 << (width - 1))).view(f"i{bits.itemsize}")
+    unused = width - dtype.bits if dtype.bits < 8 else 0  # noqa: PLR2004 - a byte
+    signed = (bits << unused).view(f"i{bits.itemsize}")
+    negative = signed >> (width - 1)
+    sizes = signed & np.iinfo(signed.dtype).max
+    return np.asarray(((sizes ^ negative) - negative) >> unused)
 
 
-def bit_lengths(numbers: NDArray[Any]) -> NDArray[np.intp]:
+def bit_lengths(numbers: NDArray[Any]) -> NDArray[np.int64]:
     """Return the bit length of unsigned integers: 0 for 0, 1 for 1, 2 for 2 and 3 ..."""
     if numbers.itemsize < 8:  # noqa: PLR2004 - exact in float64
-        return np.frexp(numbers.astype(np.float64))[1].astype(np.intp)
-    upper = numbers >> 32
-    return np.where(upper, 32 + bit_lengths(upper.astype(np.uint32)), bit_lengths(numbers.astype(np.uint32)))
+        exponents = numbers.astype(np.float64).view(np.int64) >> 52
+        return np.asarray(np.maximum(exponents - 1022, 0))
+    upper = bit_lengths((numbers >> 32).astype(np.uint32))
+    return np.where(upper, 32 + upper, bit_lengths(numbers.astype(np.uint32)))
 
 
-def _add_distances(state: _State, old: NDArray[Any], new: NDArray[Any]) -> None:
-    fell = new < old
-    distances = np.where(fell, old - new, new - old)
+def _add_pairs(state: _State, old: NDArray[Any], new: NDArray[Any], dtype: DType) -> None:
+    """Add pairs of bits; few enough for their intermediates to stay in the cache."""
+    before, after = ordinals(old, dtype), ordinals(new, dtype)
+    steps = after - before  # modulo the width
+    fell = (after < before).astype(steps.dtype)
+    distances = ((steps ^ -fell) + fell).view(old.dtype)
+    flipped = (old ^ new) & old.dtype.type(min((1 << dtype.bits) - 1, np.iinfo(old.dtype).max))
     width = state.popcount.size
-    lengths = bit_lengths(distances) + np.where(fell, 0, width)
-    state.log2_distance += np.bincount(lengths, minlength=2 * width).reshape(2, width)
+    codes = (bit_lengths(distances) + width * (1 - fell)) * width + np.bitwise_count(flipped)
+    table = np.bincount(codes, minlength=2 * width * width).reshape(2, width, width)
+    state.n += old.size
+    state.log2_distance += table.sum(axis=2)
+    state.popcount += table.sum(axis=(0, 1))
     state.ulp_max = max(state.ulp_max, int(distances.max()))
-    planes = zigzag(new - old).view(np.uint8).reshape(-1, state.byte_planes.shape[0])
+    planes = zigzag(steps).reshape(-1, state.byte_planes.shape[0])
     state.byte_planes += np.stack([np.bincount(plane, minlength=256) for plane in planes.T])
 
 
-def zigzag(distances: NDArray[Any]) -> NDArray[Any]:
-    """Return signed distances, given modulo their width, with the sign in the lowest bit: 0, -1, 1, -2, 2 ..."""
-    signed = distances.view(f"i{distances.itemsize}")
-    folded = (signed << 1) ^ (signed >> (8 * distances.itemsize - 1))
-    return folded.view(distances.dtype)
+def zigzag(steps: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the bytes of signed steps with the sign in the lowest bit: 0, -1, 1, -2, 2 ..."""
+    return ((steps << 1) ^ (steps >> (8 * steps.itemsize - 1))).view(np.uint8)
 
 
 def _add_unchanged(state: _State, n: int) -> _State:
