@@ -190,7 +190,8 @@ def test_the_development_requirements_name_the_core_and_every_plugin():
     assert editable == {"-e .", *(f"-e ./plugins/{plugin.name}" for plugin in plugins())}
 
 
-def extras(release: bool, monkeypatch):
+def extras(monkeypatch: pytest.MonkeyPatch, *, release: bool) -> dict[str, list[str]]:
+    """Return the extras of the root distribution as its metadata hook computes them."""
     monkeypatch.syspath_prepend(str(ROOT / "plugins"))
     hook = importlib.import_module("hatch_extras")
     monkeypatch.setenv("DIFFAI_RELEASE", "1" if release else "")
@@ -199,22 +200,31 @@ def extras(release: bool, monkeypatch):
     return metadata["optional-dependencies"]
 
 
-def test_every_plugin_is_an_extra_and_all_is_all_of_them_but_the_examples(monkeypatch):
-    found = extras(release=False, monkeypatch=monkeypatch)
+def needed(plugin: Plugin) -> list[Plugin]:
+    """Return a plugin and the plugins of this repository that it requires, at any depth."""
+    direct = [other for other in plugins() if other.package in plugin.requirements]
+    return sorted({plugin, *(one for other in direct for one in needed(other))})
+
+
+def of_user(plugin: Plugin) -> bool:
+    """Whether a user wants the plugin; the examples are for authors."""
+    return not plugin.name.endswith("-example")
+
+
+def test_every_plugin_is_an_extra_that_brings_the_plugins_it_needs(monkeypatch):
+    found = extras(monkeypatch, release=False)
     for plugin in plugins():
-        assert f"{plugin.name} @ {plugin.folder.as_uri()}" in found[plugin.name.removeprefix("diffai-")]
-    wanted = [plugin for plugin in plugins() if not plugin.name.endswith("-example")]
-    assert sorted(found["all"]) == sorted(f"{plugin.name} @ {plugin.folder.as_uri()}" for plugin in wanted)
+        expected = [f"{part.name} @ {part.folder.as_uri()}" for part in needed(plugin)]
+        assert found[plugin.name.removeprefix("diffai-")] == expected
 
 
-def test_an_extra_brings_the_plugins_of_this_repository_that_it_needs(monkeypatch):
-    found = extras(release=True, monkeypatch=monkeypatch)
-    assert [text.partition("==")[0] for text in found["report-yaml"]] == ["diffai-report-json", "diffai-report-yaml"]
-    assert [text.partition("==")[0] for text in found["load-numpy"]] == ["diffai-load-numpy"]
+def test_all_is_every_plugin_but_the_examples(monkeypatch):
+    found = extras(monkeypatch, release=False)
+    assert found["all"] == [f"{plugin.name} @ {plugin.folder.as_uri()}" for plugin in plugins() if of_user(plugin)]
 
 
-def test_a_released_extra_names_a_version_and_no_folder(monkeypatch):
-    found = extras(release=True, monkeypatch=monkeypatch)
-    versions = {plugin.name: plugin.metadata["project"]["version"] for plugin in plugins()}
-    expected = {f"{name}=={version}" for name, version in versions.items() if not name.endswith("-example")}
-    assert set(found["all"]) == expected
+def test_a_released_extra_names_versions_and_no_folder(monkeypatch):
+    found = extras(monkeypatch, release=True)
+    expected = [f"{one.name}=={one.metadata['project']['version']}" for one in plugins() if of_user(one)]
+    assert found["all"] == expected
+    assert not [line for lines in found.values() for line in lines if "file:" in line]

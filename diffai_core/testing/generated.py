@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMAND = "python -m diffai_core.testing.sync"
 DEVELOPMENT_TOOLS = (
     "hypothesis>=6.100,<7",
+    "hatchling>=1.25,<2",
     "import-linter>=2,<3",
     "jsonschema>=4.18,<5",
     "mypy>=2.4,<2.5",
