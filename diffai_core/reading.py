@@ -46,18 +46,12 @@ def same_bytes(old: FileTensor, new: FileTensor, start: int, stop: int) -> bool:
 
 def same_leaf_bytes(old: LeafReader, new: LeafReader) -> bool:
     """Whether the last leaves of two tensors of one dtype hold the same bytes."""
-    if isinstance(old, FileLeaves) and isinstance(new, FileLeaves):
-        return old.buffer == new.buffer
-    return _same_array_bytes(old.current, new.current)
-
-
-def _same_array_bytes(old: NDArray[Any], new: NDArray[Any]) -> bool:
     import numpy as np
 
-    # Most arrays that differ do so at once, and then nothing else has to be looked at.
-    if old[:_FEW].tobytes() != new[:_FEW].tobytes():
+    # Most leaves that differ do so at once, and then nothing else has to be looked at.
+    if old.current[:_FEW].tobytes() != new.current[:_FEW].tobytes():
         return False
-    old_bytes, new_bytes = (np.ascontiguousarray(array).view(np.uint8) for array in (old, new))
+    old_bytes, new_bytes = (np.ascontiguousarray(side.current).view(np.uint8) for side in (old, new))
     return bool(np.array_equal(old_bytes, new_bytes))
 
 
@@ -76,17 +70,20 @@ class FileLeaves:
 
     def __init__(self, ref: FileTensor) -> None:
         self._ref = ref
-        self.buffer = bytearray()
+        self._buffer: NDArray[Any] | None = None
         self.current: NDArray[Any]
 
     def leaf(self, start: int, count: int) -> NDArray[Any]:
         """Read ``count`` elements at ``start`` into a buffer that the next call overwrites."""
+        from diffai_core.accumulators.workspace import aligned
+
         ref = self._ref
         n_bytes = ref.dtype.nbytes(count)
-        if len(self.buffer) != n_bytes:
-            self.buffer = bytearray(n_bytes)
-        ref.file.read_into(ref.offset + ref.dtype.nbytes(start), self.buffer)
-        self.current = decode(self.buffer, ref.dtype, count)
+        if self._buffer is None or self._buffer.size < n_bytes:
+            self._buffer = aligned(n_bytes, "u1")
+        raw = self._buffer[:n_bytes]
+        ref.file.read_into(ref.offset + ref.dtype.nbytes(start), raw.data)
+        self.current = decode(raw, ref.dtype, count)
         return self.current
 
 

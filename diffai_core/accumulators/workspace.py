@@ -19,7 +19,7 @@ def aligned(size: int, code: str) -> NDArray[Any]:
     """Return an uninitialised array that starts at a cache line; NumPy's own make vector code twice as slow."""
     n_bytes = np.dtype(code).itemsize * size
     memory = np.empty(n_bytes + _CACHE_LINE, np.uint8)
-    begin = -memory.ctypes.data % _CACHE_LINE
+    begin = -memory.__array_interface__["data"][0] % _CACHE_LINE
     return memory[begin : begin + n_bytes].view(code)
 
 
