@@ -71,6 +71,11 @@ def test_every_page_of_the_documentation_is_reached_from_the_index():
     assert {page for page in pages() if page.startswith("docs/") and ROOT / page not in reached} == set()
 
 
+def test_the_readme_names_every_format_that_can_be_read():
+    formats = {plugin.name.removeprefix("diffai-load-") for plugin in plugins() if "-load-" in plugin.name}
+    assert {name for name in formats - {"example"} if name not in text("README.md").lower()} == set()
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented_with_its_signature(hook):
     signature = inspect.signature(getattr(hookspecs, hook))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import ml_dtypes  # noqa: F401, TID253 - teaches NumPy bfloat16; a whole program
+import ml_dtypes  # noqa: F401 - teaches NumPy bfloat16; a whole program
 import numpy as np
-from safetensors import safe_open  # noqa: TID253 - a whole program
+from safetensors import safe_open
 
 
 def main() -> int:

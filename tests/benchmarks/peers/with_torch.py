@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import torch  # noqa: TID253 - a whole program
-from safetensors import safe_open  # noqa: TID253 - a whole program
+import torch
+from safetensors import safe_open
 
 
 def main() -> int:
