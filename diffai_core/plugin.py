@@ -26,6 +26,7 @@ from diffai_core.hookspecs import hookimpl
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.specs import API_VERSION, ComparatorSpec, LoaderSpec, Magic, Option, ReporterSpec
+from diffai_core.text import Text, read_text, split_bom
 
 if TYPE_CHECKING:
     from diffai_core.accumulators import Block, Fold, PairLayout
@@ -64,6 +65,7 @@ __all__ = [
     "Source",
     "TensorPair",
     "TensorRef",
+    "Text",
     "Tolerance",
     "Tolerances",
     "UsageError",
@@ -73,6 +75,8 @@ __all__ = [
     "dtype",
     "hookimpl",
     "opaque_dtype",
+    "read_text",
+    "split_bom",
 ]
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Comparators = Sequence["Registered[ComparatorSpec]"]
 _FACETS = ("tree", "tables", "graph")
+_NOT_COMPARED = "not_compared"
+"""Kind of the findings with which a comparator says what it could not compare; the core never lets them pass."""
 _STATUSES = frozenset({"measured", "estimated", "bounded", "hint", "not_measurable"})
 _LEVELS = frozenset({"info", "change", "warning", "error"})
 
@@ -92,19 +94,27 @@ def compare_artifacts(
         *map(_damaged, (*old.errors, *new.errors)),
         *(_unreadable(result) for result in results if result.reason),
     ]
+    told: list[NotCompared] = []
     covered = {"tensors"}
     with Workers(plan.workers) as workers:
         comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
         for registered in comparators:
             found, failure = _run_guarded(registered, comparison, settings, fold_plan.broken)
-            findings.extend(found)
+            findings.extend(finding for finding in found if finding.kind != _NOT_COMPARED)
+            told.extend(
+                NotCompared(finding.where, finding.message) for finding in found if finding.kind == _NOT_COMPARED
+            )
             if failure is None:
                 covered.update(registered.spec.facets)
             else:
                 findings.append(failure)
     old.check_unchanged()
     new.check_unchanged()
-    missing = (*_not_compared(old, new, results, covered), *_empty_selection(old, new, results, settings.keys))
+    missing = (
+        *_not_compared(old, new, results, covered),
+        *told,
+        *_empty_selection(old, new, results, settings.keys),
+    )
     not_compared = list(dict.fromkeys(missing))
     return _report(old, new, results, findings, not_compared, settings)
 
@@ -198,10 +208,9 @@ def _not_compared(
 def _empty_selection(
     old: Artifact, new: Artifact, results: Sequence[PairResult], keys: KeyFilter
 ) -> Iterator[NotCompared]:
-    """A selection that leaves nothing to compare is not a pass."""
-    roots = (key for side in (old, new) for key in side.tree)
-    if keys.active and not results and (old.tensors or new.tensors or not any(keys.keeps(key) for key in roots)):
-        yield NotCompared("selection", "no tensor matches --filter, --path and --ignore-keys-regex")
+    """A selection that leaves nothing to compare is not a pass; of trees, their comparator tells."""
+    if keys.active and not results and not old.tree and not new.tree:
+        yield NotCompared("selection", "no key matches --filter, --path and --ignore-keys-regex")
 
 
 def _report(

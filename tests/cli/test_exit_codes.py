@@ -67,6 +67,12 @@ def test_a_selection_that_keeps_nothing_is_inconclusive(files: dict[str, Path]) 
     assert "--filter" in done.stdout
 
 
+def test_a_selection_inside_the_metadata_is_compared_and_is_a_pass_when_equal(files: dict[str, Path]) -> None:
+    assert run_diffai(files["base"], files["copy"], "--path", "__metadata__.step").returncode == 0
+    assert run_diffai(files["base"], files["changed"], "--path", "__metadata__.step").returncode == 1
+    assert run_diffai(files["base"], files["copy"], "--path", "__metadata__.stop").returncode == 3
+
+
 def test_the_results_are_an_empty_list_when_equal_and_tagged_results_when_not(files: dict[str, Path]) -> None:
     assert json.loads(run_diffai(files["base"], files["copy"], "--output", "json").stdout) == []
     results = json.loads(run_diffai(files["base"], files["changed"], "--output", "json").stdout)

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAMES = {
-    **{"float64": "F64", "float32": "F32", "float16": "F16", "bool": "BOOL", "complex64": "C64"},
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bool": "BOOL",
+    "complex64": "C64",
     **{f"{sign}int{bits}": f"{letter}{bits}" for sign, letter in (("", "I"), ("u", "U")) for bits in (8, 16, 32, 64)},
 }
 

@@ -42,10 +42,32 @@ def leaves(value, path=""):
         yield path, value
 
 
+def differences(found):
+    """Return the paths of the findings, less the one that says that nothing was selected."""
+    return [f.where for f in found if f.kind != "not_compared"]
+
+
+def paths(value, path=""):
+    """Yield the path of everything in a tree."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        below = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}" if path else key
+        yield below
+        yield from paths(item, below)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(TREES, TREES, FILTERS)
+def test_a_selection_that_keeps_no_path_of_either_side_is_said_and_only_then(find, old, new, keys):
+    said = [f for f in find(old, new, keys=keys) if f.kind == "not_compared"]
+    kept = any(keys.keeps(path) for tree in (old, new) for path in paths(tree))
+    assert [f.where for f in said] == ([] if kept else ["selection"])
+
+
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(TREES, TREES, FILTERS)
 def test_every_reported_path_is_kept_and_every_kept_leaf_that_differs_is_at_or_below_one(find, old, new, keys):
-    found = [f.where for f in find(old, new, keys=keys)]
+    found = differences(find(old, new, keys=keys))
     assert all(keys.keeps(path) for path in found)
     ours, theirs = dict(leaves(old)), dict(leaves(new))
     gone = object()
@@ -58,7 +80,7 @@ def test_every_reported_path_is_kept_and_every_kept_leaf_that_differs_is_at_or_b
 @given(TREES, TREES, FILTERS)
 def test_what_is_reported_under_a_selection_is_at_or_below_something_that_is_reported_without(find, old, new, keys):
     everything = [f.where for f in find(old, new)]
-    for path in (f.where for f in find(old, new, keys=keys)):
+    for path in differences(find(old, new, keys=keys)):
         assert any(path == at or path.startswith((f"{at}.", f"{at}[")) for at in everything)
 
 

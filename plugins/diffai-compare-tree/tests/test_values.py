@@ -162,6 +162,6 @@ def test_values_that_cannot_tell_whether_they_are_equal_are_not_compared_and_nev
         "not_compared",
         "k",
         "not_measurable",
-        "error",
+        "warning",
     )
     assert type(make()).__name__ in finding.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from diffai_compare_tree.describe import nothing_selected
 from diffai_compare_tree.walk import Rules, Walk
 
 if TYPE_CHECKING:
@@ -29,4 +30,12 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
         ignore_case=options.get("ignore_case", False),
         ignore_whitespace=options.get("ignore_whitespace", False),
     )
-    yield from Walk(rules).findings(comparison.old.tree, comparison.new.tree)
+    trees = comparison.old.tree, comparison.new.tree
+    yield from Walk(rules).findings(*trees)
+    if rules.keys.active and not comparison.results and not any(_selects(rules, tree) for tree in trees):
+        yield nothing_selected()
+
+
+def _selects(rules: Rules, tree: Mapping[str, Any]) -> bool:
+    """Whether the rules keep any path of ``tree``: then it would be missing from an empty one."""
+    return next(Walk(rules).findings(tree, {}), None) is not None

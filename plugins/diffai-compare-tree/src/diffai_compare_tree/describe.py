@@ -78,8 +78,19 @@ def not_comparable(where: str, value: object) -> Finding:
         "not_compared",
         where=where,
         status="not_measurable",
-        level="error",
+        level="warning",
         message=f"two values of type {type(value).__name__} cannot be compared; the loader should give plain values",
+    )
+
+
+def nothing_selected() -> Finding:
+    """Return the finding that the selection leaves nothing to compare."""
+    return Finding(
+        "not_compared",
+        where="selection",
+        status="not_measurable",
+        level="warning",
+        message="no key matches --filter, --path and --ignore-keys-regex",
     )
 
 
@@ -100,7 +111,7 @@ def not_followed(where: str, n_skipped: int) -> Finding:
         "not_compared",
         where=where,
         status="not_measurable",
-        level="error",
+        level="warning",
         values={"n_skipped": n_skipped},
         message=f"values shared by very many paths were not compared at {n_skipped:,} of them, this one the first;"
         " write the file without aliases, or compare without key patterns",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import Artifact, LoadError
+from diffai_core.plugin import Artifact, LoadError, Text, read_text
 from diffai_load_json.locate import duplicate_key, long_integer, number
-from diffai_load_json.text import Text, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

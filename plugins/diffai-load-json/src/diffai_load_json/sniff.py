@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from diffai_load_json.text import split_bom
+from diffai_core.plugin import split_bom
 
 # An object, or an array whose first element is whole and followed by what follows an element. That leaves out the
 # section headers of INI and TOML and the flow collections of YAML that quote no keys.

@@ -16,8 +16,7 @@ from diffai_load_yaml.scalars import MERGE_TAG, construct, tag_of, written_tag
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from diffai_core.plugin import LoadError
-    from diffai_load_yaml.text import Text
+    from diffai_core.plugin import LoadError, Text
 
 MAX_DEPTH = 200
 """Levels of nesting that are read; the time of the parser grows with the depth."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from diffai_core.plugin import Artifact, LoadError
+from diffai_core.plugin import Artifact, LoadError, Text, read_text
 from diffai_load_yaml.build import build_documents
-from diffai_load_yaml.text import Text, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, NamedTuple
 
-from diffai_core.plugin import LoadError
+from diffai_core.errors import LoadError
 
 if TYPE_CHECKING:
-    from diffai_core.plugin import DataFile
+    from diffai_core.files import DataFile
 
 _BOMS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
