@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_core.artifact import Artifact
 from diffai_core.errors import DiffaiError, LoadError, PluginError, UnknownFormatError, UsageError
-from diffai_core.folders import matches_folder
+from diffai_core.folder_match import matches_folder
 from diffai_core.known import (
     KNOWN_REPORTS,
     KnownFormat,

@@ -48,7 +48,7 @@ def block_tensor(name: str, array: np.ndarray, step: int | None = None) -> Block
 
 
 def file_tensor(name: str, array: np.ndarray, folder: Path, lead: int = 3) -> FileTensor:
-    path = folder / f"{name}-{len(os.listdir(folder))}"
+    path = folder / f"{name}-{len(list(folder.iterdir()))}"
     path.write_bytes(b"\xff" * lead + array.tobytes())
     return FileTensor(name=name, shape=array.shape, dtype=dtype(array.dtype.name), file=DataFile(path), offset=lead)
 

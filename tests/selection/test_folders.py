@@ -9,7 +9,7 @@ import pytest
 from diffai_core import folders
 from diffai_core.errors import LoadError, UsageError
 from diffai_core.files import Source
-from diffai_core.folders import matches_folder
+from diffai_core.folder_match import matches_folder
 from diffai_core.selection import choose_folder_loader, open_artifact
 
 
