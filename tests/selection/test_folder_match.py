@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from diffai_core import folders
+from diffai_core import folder_match
 from diffai_core.errors import LoadError, UsageError
 from diffai_core.files import Source
 from diffai_core.folder_match import matches_folder
@@ -54,7 +54,7 @@ def test_a_wildcard_without_a_slash_lists_one_directory_only(folder, monkeypatch
 
 
 def test_of_a_huge_directory_only_a_bounded_part_is_held_against_wildcards(folder, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_ENTRIES", 0)
+    monkeypatch.setattr(folder_match, "MAX_ENTRIES", 0)
     assert not matches_folder(folder, ("*.json",))
     assert matches_folder(folder, ("model.index.json",))
 
