@@ -48,7 +48,7 @@ def test_a_pattern_is_held_against_the_levels_it_spells_out(folder, pattern, mat
 def test_a_wildcard_without_a_slash_lists_one_directory_only(folder, monkeypatch):
     listed = []
     scandir = os.scandir
-    monkeypatch.setattr(folders.os, "scandir", lambda path: listed.append(os.fspath(path)) or scandir(path))
+    monkeypatch.setattr(folder_match.os, "scandir", lambda path: listed.append(os.fspath(path)) or scandir(path))
     assert not matches_folder(folder, ("*.nothing", "*.index"))
     assert set(listed) == {os.fspath(folder.path)}
 
@@ -90,7 +90,7 @@ def test_a_directory_that_may_not_be_read_is_an_error_of_one_line(registry_of, l
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(folders.os, "scandir", denied)
+    monkeypatch.setattr(folder_match.os, "scandir", denied)
     with pytest.raises(LoadError, match=r"^model: permission denied$"):
         choose_folder_loader(folder, registry_of(loader("a", folders=("*.json",))))
 
