@@ -55,7 +55,9 @@ class GuardedFold:
 def _guarded(function: Any, *arguments: Any) -> Any:
     try:
         return function(*arguments)
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises must not end the pass
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, must not end the pass
         import traceback
 
         return FoldFailure(f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -90,7 +92,9 @@ def plan_folds(comparators: Sequence[Registered[ComparatorSpec]]) -> FoldPlan:
                 broken[spec.name] = error
                 break
             scopes[need] = max(scopes.get(need, spec.scope), spec.scope, key=_WIDTH.__getitem__)
-    return FoldPlan(folds, scopes, broken)
+    # The core's own come first: what a plugin does to shared arrays cannot reach them.
+    own_first = dict(sorted(folds.items(), key=lambda item: item[0] not in ACCUMULATORS))
+    return FoldPlan(own_first, scopes, broken)
 
 
 def _third_party(need: str, registered: Registered[ComparatorSpec]) -> GuardedFold:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffai_core.artifact import FileTensor
-from diffai_core.findings import Counts, Finding, Identity, NotCompared, Verdict
+from diffai_core.findings import Counts, Identity, NotCompared, Verdict
 from diffai_core.pairing import PairResult, Relation
 from diffai_core.reading import SCAN_BYTES
 
@@ -49,7 +49,7 @@ def judge(
     new: Artifact,
     results: Sequence[PairResult],
     counts: Counts,
-    findings: Sequence[Finding],
+    others: int,
     not_compared: Sequence[NotCompared],
     *,
     selected: bool,
@@ -61,18 +61,17 @@ def judge(
         new: The artefact NEW.
         results: One for each tensor looked at.
         counts: How many of them fared how.
-        findings: What the comparators found.
+        others: Differences found outside the tensors, in metadata and configuration.
         not_compared: What nothing compared, tensors included.
         selected: Whether the run looked at some of the keys only; the files as a whole are then not judged.
 
     Raises:
         LoadError: If bytes outside the tensors cannot be read.
     """
-    others = sum(finding.level == "change" and not finding.kind.startswith("tensor") for finding in findings)
     total = len(old.tensors.keys() | new.tensors.keys())
     scope = f" in the selection ({len(results):,} of {total:,})" if selected else ""
     if counts.changed or counts.renamed or counts.added or counts.removed:
-        return Verdict(Identity.DIFFERENT, _differences(counts, others) + scope)
+        return Verdict(Identity.DIFFERENT, _differences(counts) + scope + (", metadata changed" if others else ""))
     if others and (not_compared or not results):
         missing = f"; {len(not_compared):,} not compared" if not_compared else ""
         return Verdict(Identity.DIFFERENT, f"{_plural(others, 'value')} changed{missing}")
@@ -96,12 +95,12 @@ def _judge_identical(old: Artifact, new: Artifact, results: Sequence[PairResult]
     return Verdict(Identity.IDENTICAL_TENSORS, f"{n_tensors}{scope}; files differ in {differences}")
 
 
-def _differences(counts: Counts, others: int) -> str:
+def _differences(counts: Counts) -> str:
     total = sum(vars(counts).values())
     parts = [f"{counts.changed:,} of {_plural(total, 'tensor')} changed"]
     names = ("added", "removed", "renamed", "equal_values", "within_tolerance", "identical", "not_compared")
     parts.extend(f"{getattr(counts, name):,} {_WORDS.get(name, name)}" for name in names if getattr(counts, name))
-    return ", ".join(parts) + (", metadata changed" if others else "")
+    return ", ".join(parts)
 
 
 _WORDS = {
@@ -148,21 +147,21 @@ def files_identical(old: Artifact, new: Artifact, results: Iterable[PairResult])
         LoadError: If the other bytes cannot be read.
     """
     pairs = _paired_files(old, new)
-    if pairs is None:
+    if not pairs:
         return False
     compared = _compared_ranges(results)
     return all(a.same_file(b) or _equal_except(a, b, sorted(compared.get((a.path, b.path), ()))) for a, b in pairs)
 
 
 def _paired_files(old: Artifact, new: Artifact) -> list[tuple[DataFile, DataFile]] | None:
-    """Pair files by name; ``None`` if one side has a name or a size that the other has not."""
+    """Pair files by their place in the artefact; ``None`` if one side has a place or a size that the other has not."""
     if len(old.files) == len(new.files) == 1:
         pairs = [(old.files[0], new.files[0])]
     else:
-        olds, news = ({Path(file.path).name: file for file in side.files} for side in (old, new))
+        olds, news = ({os.path.relpath(file.path, side.name): file for file in side.files} for side in (old, new))
         if olds.keys() != news.keys() or len(olds) != len(old.files) or len(news) != len(new.files):
             return None
-        pairs = [(olds[name], news[name]) for name in sorted(olds)]
+        pairs = [(olds[place], news[place]) for place in sorted(olds)]
     return pairs if all(a.size == b.size for a, b in pairs) else None
 
 

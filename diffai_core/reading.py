@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from diffai_core.artifact import FileTensor
 from diffai_core.dtypes import decode
 from diffai_core.errors import LoadError
+from diffai_core.wording import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ SCAN_BYTES = 1 << 17
 """Bytes compared at a time: two such pieces stay in the L2 cache (measured best between 64 and 256 KiB)."""
 
 _FEW = 64
+_MOST_EMPTY_BLOCKS = 1000
 
 BLOCK_BYTES = 1 << 20
 """Size of the blocks asked of loaders that decode."""
@@ -55,6 +57,38 @@ def same_leaf_bytes(old: LeafReader, new: LeafReader) -> bool:
     return bool(np.array_equal(old_bytes, new_bytes))
 
 
+def checked_blocks(ref: TensorRef) -> Iterator[NDArray[Any]]:
+    """Yield the blocks of a tensor that its loader decodes, held to what the loader promised.
+
+    Raises:
+        LoadError: If the loader fails, or yields anything but 1-D arrays of the declared dtype.
+    """
+    import numpy as np
+
+    expected, n_empty = ref.dtype.numpy, 0
+    for block in _guarded_blocks(ref):
+        if not isinstance(block, np.ndarray) or block.ndim != 1 or block.dtype != expected:
+            found = f"{block.ndim}-D {block.dtype}" if isinstance(block, np.ndarray) else type(block).__name__
+            raise _broken_loader(ref, f"yields {found} where 1-D {expected} is declared")
+        n_empty = 0 if block.size else n_empty + 1
+        if n_empty > _MOST_EMPTY_BLOCKS:
+            raise _broken_loader(ref, "yields nothing but empty blocks")
+        yield block
+
+
+def _guarded_blocks(ref: TensorRef) -> Iterator[Any]:
+    try:
+        yield from ref.blocks(BLOCK_BYTES)
+    except (LoadError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise _broken_loader(ref, f"failed ({error_text(error)})") from error
+
+
+def _broken_loader(ref: TensorRef, reason: str) -> LoadError:
+    return LoadError(f"tensor {ref.name!r}", f"its loader {reason}; report it to the loader's authors")
+
+
 class LeafReader(Protocol):
     """Hands out consecutive elements of one tensor as 1-D arrays; ``current`` is the last of them."""
 
@@ -63,6 +97,13 @@ class LeafReader(Protocol):
     def leaf(self, start: int, count: int) -> NDArray[Any]:
         """Return ``count`` elements from ``start`` on; valid until the next call."""
         ...
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view through which no statistic can change what the others see."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class FileLeaves:
@@ -83,7 +124,7 @@ class FileLeaves:
             self._buffer = aligned(n_bytes, "u1")
         raw = self._buffer[:n_bytes]
         ref.file.read_into(ref.offset + ref.dtype.nbytes(start), raw.data)
-        self.current = decode(raw, ref.dtype, count)
+        self.current = _read_only(decode(raw, ref.dtype, count))
         return self.current
 
 
@@ -96,7 +137,7 @@ class StreamLeaves:
 
     def __init__(self, ref: TensorRef) -> None:
         self._ref = ref
-        self._blocks: Iterator[NDArray[Any]] = iter(ref.blocks(BLOCK_BYTES))
+        self._blocks = checked_blocks(ref)
         self._block: NDArray[Any] | None = None
         self._used = 0
         self.current: NDArray[Any]
@@ -114,7 +155,7 @@ class StreamLeaves:
             missing -= len(piece)
             # A block may be overwritten when the next one is asked for.
             pieces.append(piece.copy() if missing else piece)
-        self.current = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        self.current = _read_only(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
         return self.current
 
     def finish(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_core.artifact import FileTensor
 from diffai_core.pairing import TensorPair
+from diffai_core.reading import checked_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from diffai_core.artifact import TensorRef
 
 _SAMPLE_BYTES = 4096
+_MOST_PREFIXES = 8
 _HASH_BYTES = 1 << 17
 
 
@@ -71,9 +73,11 @@ def _pairs_by_prefix(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef])
 
 
 def _splits(name: str) -> Iterable[tuple[str, str]]:
-    """Yield each (prefix with its dot, rest) of a dotted name."""
+    """Yield (prefix with its dot, rest) of a dotted name for its first dots: no wrapper nests deeper."""
     position = name.find(".")
-    while position >= 0:
+    for _ in range(_MOST_PREFIXES):
+        if position < 0:
+            return
         yield name[: position + 1], name[position + 1 :]
         position = name.find(".", position + 1)
 
@@ -117,6 +121,6 @@ def _hashed(ref: TensorRef) -> bytes:
         for start in range(0, ref.nbytes, _HASH_BYTES):
             digest.update(ref.file.read(ref.offset + start, min(_HASH_BYTES, ref.nbytes - start)))
     else:
-        for block in ref.blocks(_HASH_BYTES):
+        for block in checked_blocks(ref):
             digest.update(block.tobytes())
     return digest.digest()

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.comparison import Comparison
-from diffai_core.errors import LoadError, PluginError
 from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared, Report
 from diffai_core.identity import count_tensors, judge
 from diffai_core.keys import KeyFilter, Tolerances
-from diffai_core.lazy import resolve
 from diffai_core.pairing import PairResult, Relation
 from diffai_core.renames import pair_tensors
 
 if TYPE_CHECKING:
     from diffai_core.artifact import Artifact, TensorRef
+    from diffai_core.comparators import ComparatorRun
+    from diffai_core.errors import LoadError
     from diffai_core.registry import Registered
     from diffai_core.specs import ComparatorSpec
 
 Comparators = Sequence["Registered[ComparatorSpec]"]
 _FACETS = ("tree", "tables", "graph")
-_NOT_COMPARED = "not_compared"
-"""Kind of the findings with which a comparator says what it could not compare; the core never lets them pass."""
-_STATUSES = frozenset({"measured", "estimated", "bounded", "hint", "not_measurable"})
-_LEVELS = frozenset({"info", "change", "warning", "error"})
 
 
 @dataclass(frozen=True)
@@ -80,43 +76,32 @@ def compare_artifacts(
     Raises:
         LoadError: If a file changed or shrank while it was read.
     """
+    from diffai_core.comparators import run_comparator
     from diffai_core.engine import PassPlan, Workers, run_pass
     from diffai_core.folds import plan_folds
 
     settings = settings or Settings()
-    fold_plan = plan_folds(comparators)
+    folds = plan_folds(comparators)
     plan = PassPlan(
-        fold_plan.folds, fold_plan.scopes, settings.tolerances, settings.jobs, settings.max_memory, settings.progress
+        folds.folds, folds.scopes, settings.tolerances, settings.jobs, settings.max_memory, settings.progress
     )
     pairs = [pair for pair in pair_tensors(old.tensors, new.tensors) if _selected((pair.old, pair.new), settings.keys)]
     results = tuple(run_pass(plan, pairs))
-    findings = [
-        *map(_damaged, (*old.errors, *new.errors)),
-        *(_unreadable(result) for result in results if result.reason),
-    ]
-    told: list[NotCompared] = []
-    covered = {"tensors"}
     with Workers(plan.workers) as workers:
         comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
-        for registered in comparators:
-            found, failure = _run_guarded(registered, comparison, settings, fold_plan.broken)
-            findings.extend(finding for finding in found if finding.kind != _NOT_COMPARED)
-            told.extend(
-                NotCompared(finding.where, finding.message) for finding in found if finding.kind == _NOT_COMPARED
+        runs = [
+            run_comparator(
+                registered,
+                comparison,
+                settings.plugin_options.get(registered.spec.name, {}),
+                folds.broken,
+                settings.on_failure,
             )
-            if failure is None:
-                covered.update(registered.spec.facets)
-            else:
-                findings.append(failure)
+            for registered in comparators
+        ]
     old.check_unchanged()
     new.check_unchanged()
-    missing = (
-        *_not_compared(old, new, results, covered),
-        *told,
-        *_empty_selection(old, new, results, settings.keys),
-    )
-    not_compared = list(dict.fromkeys(missing))
-    return _report(old, new, results, findings, not_compared, settings)
+    return _report(old, new, results, runs, settings)
 
 
 def _selected(refs: Iterable[TensorRef | None], keys: KeyFilter) -> bool:
@@ -131,68 +116,32 @@ def _damaged(error: LoadError) -> Finding:
     return Finding("unreadable", where=error.path, level="error", message=str(error))
 
 
-def _run_guarded(
-    registered: Registered[ComparatorSpec],
-    comparison: Comparison,
-    settings: Settings,
-    broken: Mapping[str, PluginError],
-) -> tuple[list[Finding], Finding | None]:
-    """Run one comparator; return its findings and, if it failed, what to say about it."""
-    found: list[Finding] = []
-    name = registered.spec.name
-    try:
-        if name in broken:
-            raise broken[name]  # noqa: TRY301 - one place words every failure
-        _raise_fold_failure(registered, comparison)
-        compare = resolve(registered.spec.target, registered.label)
-        for finding in compare(comparison, settings.plugin_options.get(name, {})):
-            found.append(replace(_checked(finding, registered), plugin=name))  # noqa: PERF401 - keeps what came before a failure
-    except PluginError as error:
-        return found, Finding("plugin_failed", level="error", message=str(error), plugin=name)
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the other analyses go on
-        import traceback
-
-        settings.on_failure(traceback.format_exc())
-        return found, _failure(registered, f"{type(error).__name__}: {error}")
-    return found, None
-
-
-def _raise_fold_failure(registered: Registered[ComparatorSpec], comparison: Comparison) -> None:
-    from diffai_core.folds import FoldFailure
-
-    for need in registered.spec.needs:
-        for result in comparison.results:
-            state = result.statistics.get(need)
-            if isinstance(state, FoldFailure):
-                raise PluginError(_failed_text(registered, f"{need}: {state.reason}"))
-
-
-def _checked(finding: object, registered: Registered[ComparatorSpec]) -> Finding:
-    if not isinstance(finding, Finding):
-        raise PluginError(f"{registered.label}: gave a {type(finding).__name__} where a Finding belongs; report it")
-    if finding.status not in _STATUSES or finding.level not in _LEVELS:
-        raise PluginError(
-            f"{registered.label}: finding {finding.kind!r} has status {finding.status!r} and level {finding.level!r},"
-            " which do not exist; report it"
-        )
-    return finding
-
-
-def _failed_text(registered: Registered[ComparatorSpec], reason: str) -> str:
-    return (
-        f"{registered.label}: failed while comparing ({reason}); the other analyses are complete."
-        " Run with --debug for the traceback."
+def _report(
+    old: Artifact, new: Artifact, results: Sequence[PairResult], runs: Sequence[ComparatorRun], settings: Settings
+) -> Report:
+    counts = count_tensors(results)
+    not_compared = tuple(dict.fromkeys(_not_compared(old, new, results, runs, settings.keys)))
+    others = sum(run.n_changes_beside_tensors for run in runs)
+    verdict = judge(old, new, results, counts, others, not_compared, selected=settings.keys.active)
+    findings = (
+        *map(_damaged, (*old.errors, *new.errors)),
+        *(_unreadable(result) for result in results if result.reason),
+        *(finding for run in runs for finding in run.findings),
     )
-
-
-def _failure(registered: Registered[ComparatorSpec], reason: str) -> Finding:
-    return Finding(
-        "plugin_failed", level="error", message=_failed_text(registered, reason), plugin=registered.spec.name
+    return Report(
+        verdict=verdict,
+        exit_code=_exit_code(verdict.identity, findings, not_compared),
+        old=_summary(old, (result.pair.old for result in results)),
+        new=_summary(new, (result.pair.new for result in results)),
+        counts=counts,
+        findings=findings,
+        not_compared=not_compared,
+        settings=settings.record(),
     )
 
 
 def _not_compared(
-    old: Artifact, new: Artifact, results: Iterable[PairResult], covered: set[str]
+    old: Artifact, new: Artifact, results: Sequence[PairResult], runs: Iterable[ComparatorRun], keys: KeyFilter
 ) -> Iterator[NotCompared]:
     for result in results:
         if result.relation is Relation.NOT_COMPARED:
@@ -200,39 +149,14 @@ def _not_compared(
     for side in (old, new):
         yield from side.not_readable
         yield from (NotCompared(error.path, error.reason) for error in side.errors)
+    covered = {facet for run in runs if not run.failed for facet in run.spec.facets}
     for facet in _FACETS:
         if facet not in covered and (getattr(old, facet) or getattr(new, facet)):
             yield NotCompared(facet, f"no working comparator for the {facet} is installed; see diffai --plugins")
-
-
-def _empty_selection(
-    old: Artifact, new: Artifact, results: Sequence[PairResult], keys: KeyFilter
-) -> Iterator[NotCompared]:
-    """A selection that leaves nothing to compare is not a pass; of trees, their comparator tells."""
-    if keys.active and not results and not old.tree and not new.tree:
+    for run in runs:
+        yield from run.not_compared
+    if keys.active and not results and not old.tree and not new.tree:  # of trees, their comparator tells
         yield NotCompared("selection", "no key matches --filter, --path and --ignore-keys-regex")
-
-
-def _report(
-    old: Artifact,
-    new: Artifact,
-    results: Sequence[PairResult],
-    findings: Sequence[Finding],
-    not_compared: Sequence[NotCompared],
-    settings: Settings,
-) -> Report:
-    counts = count_tensors(results)
-    verdict = judge(old, new, results, counts, findings, not_compared, selected=settings.keys.active)
-    return Report(
-        verdict=verdict,
-        exit_code=_exit_code(verdict.identity, findings, not_compared),
-        old=_summary(old, (result.pair.old for result in results)),
-        new=_summary(new, (result.pair.new for result in results)),
-        counts=counts,
-        findings=tuple(findings),
-        not_compared=tuple(not_compared),
-        settings=settings.record(),
-    )
 
 
 def _exit_code(identity: Identity, findings: Sequence[Finding], not_compared: Sequence[NotCompared]) -> int:

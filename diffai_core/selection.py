@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.artifact import Artifact
+from diffai_core.artifact import Artifact, TensorRef
 from diffai_core.errors import DiffaiError, LoadError, PluginError, UnknownFormatError, UsageError
 from diffai_core.folder_match import matches_folder
 from diffai_core.known import (
@@ -144,7 +144,23 @@ def open_with(loader: Loader, source: Source, options: Mapping[str, Any]) -> Art
     if not isinstance(artifact, Artifact):
         msg = f"{loader.label}: {loader.spec.target} returned a {type(artifact).__name__} instead of an Artifact"
         raise PluginError(f"{msg}; report it to its authors")
+    problem = _problem_of(artifact)
+    if problem:
+        artifact.close()
+        raise PluginError(f"{loader.label}: opened {source.name} wrongly: {problem}; report it to its authors")
     return artifact
+
+
+def _problem_of(artifact: Artifact) -> str:
+    """Return how an artefact breaks what the core relies on; empty if it does not."""
+    if not artifact.files:
+        return "the Artifact names no files"
+    for name, ref in artifact.tensors.items():
+        if not isinstance(ref, TensorRef) or ref.name != name:
+            return f"tensors[{name!r}] is not a TensorRef of that name"
+        if not all(isinstance(length, int) and length >= 0 for length in ref.shape):
+            return f"tensor {name!r} has the shape {ref.shape!r}"
+    return ""
 
 
 def is_folder(source: Source) -> bool:

@@ -119,13 +119,13 @@ def test_what_does_not_exist_is_none(tools, old, new, expected):
         assert value == (wanted if wanted is None else pytest.approx(wanted, abs=1e-15))
 
 
-@pytest.mark.parametrize(("factor", "known"), [(1e-6, True), (1e6, True), (1e-12, False), (1e12, False)])
+@pytest.mark.parametrize(("factor", "known"), [(1e-3, True), (1e3, True), (1e-6, False), (1e6, False)])
 def test_the_angle_between_sides_of_incomparable_size_is_none_and_never_wrong(tools, factor, known):
     rng = np.random.default_rng(9)
     old, new = rng.standard_normal(5000), rng.standard_normal(5000)
     expected = 1 - old @ new / np.linalg.norm(old) / np.linalg.norm(new)
     result = tools.measure("moments", old, new * factor, "float64").one_minus_cos
-    assert result == (pytest.approx(expected, rel=1e-8) if known else None)
+    assert result == (pytest.approx(expected, rel=1e-11) if known else None)
 
 
 def test_nothing_finite_and_nothing_at_all_give_none(tools):

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from diffai_core.discovery import FoundPlugin
-from diffai_core.files import Source
+from diffai_core.files import DataFile, Source
 from diffai_core.plugin import Artifact, LoaderSpec, hookimpl
 from diffai_core.registry import Registry, build_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @pytest.fixture
 def code(monkeypatch):
     """The module to which targets of the form ``fake_loaders:name`` point."""
     module = types.ModuleType("fake_loaders")
-    module.open_any = lambda source, options: Artifact(name=source.name, format="any", tree=dict(options))
+    module.open_any = open_any
     monkeypatch.setitem(sys.modules, "fake_loaders", module)
     return module
+
+
+def open_any(source: Source, options: Mapping[str, Any]) -> Artifact:
+    """Open a file, or a directory by its first file; the options are the tree."""
+    path = next(path for path in sorted(source.path.iterdir()) if path.is_file()) if source.is_folder else source.path
+    return Artifact(name=source.name, format="any", tree=dict(options), files=(DataFile(path),))
 
 
 def loader(name: str, **fields: Any) -> LoaderSpec:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from diffai_core.errors import LoadError, PluginError, UsageError
 from diffai_core.plugin import Artifact, Magic, Option
 from diffai_core.selection import open_artifact
+from diffai_core.testing import tensor
 
 
 @pytest.fixture
@@ -16,7 +20,9 @@ def registry(registry_of, loader):
 
 
 def test_the_loader_gets_the_source_and_its_options(registry, code, file):
-    code.opener = lambda source, options: Artifact(name=source.name, format="acme", tree=dict(options))
+    code.opener = lambda source, options: Artifact(
+        name=source.name, format="acme", tree=dict(options), files=(source.open(),)
+    )
     source = file("x.acme")
     assert open_artifact(source, registry).tree == {"max_depth": 3}
     given = {("loader", "acme"): {"max_depth": 9}, ("loader", "other"): {"x": 1}}
@@ -77,6 +83,24 @@ def test_a_loader_that_returns_something_else_is_named(registry, code, file, res
         f"acme-acme 1.0: fake_loaders:opener returned a {type(result).__name__} instead of an Artifact; "
         "report it to its authors"
     )
+
+
+@pytest.mark.parametrize(
+    ("artifact", "problem"),
+    [
+        ({"files": ()}, "the Artifact names no files"),
+        ({"tensors": {"x": None}}, "tensors['x'] is not a TensorRef of that name"),
+        ({"tensors": {"x": tensor("y", np.zeros(2))}}, "tensors['x'] is not a TensorRef of that name"),
+        ({"tensors": {"x": replace(tensor("x", np.zeros(2)), shape=(-2,))}}, "tensor 'x' has the shape (-2,)"),
+    ],
+)
+def test_a_loader_whose_artifact_cannot_be_relied_on_is_named(registry, code, file, artifact, problem):
+    code.opener = lambda source, _options: Artifact(
+        **{"name": source.name, "format": "acme", "files": (source.open(),), **artifact}
+    )
+    with pytest.raises(PluginError, match="report it to its authors") as caught:
+        open_artifact(file("x.acme"), registry)
+    assert problem in str(caught.value)
 
 
 def test_a_missing_dependency_is_named_when_the_format_is_used(registry_of, loader, file, monkeypatch, tmp_path):
