@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from diffai_core.accumulators.sums import dot, total
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -170,12 +172,12 @@ def centred_sums(series: Series, workspace: Workspace) -> Centred:
     exponent = shift + unit
     if low == high:
         return Centred(n, float(values[0]) + 0.0, 0.0, exponent, pivot)
-    mean = float(np.add.reduce(values)) / n
-    squares = float(np.einsum("i,i->", values, values))
+    mean = total(values) / n
+    squares = dot(values, values)
     raw = n * mean * mean
     if raw <= 0.25 * squares:
         return Centred(n, mean, squares - raw, exponent, pivot)
     distances = np.subtract(values, mean, out=workspace.float64("distances", n))
-    rest = float(np.add.reduce(distances))
-    m2 = float(np.einsum("i,i->", distances, distances)) - rest * rest / n
+    rest = total(distances)
+    m2 = dot(distances, distances) - rest * rest / n
     return Centred(n, mean + rest / n, max(m2, 0.0), exponent, pivot)

@@ -8,6 +8,7 @@ import numpy as np
 
 from diffai_core.accumulators.fold import NumericFold
 from diffai_core.accumulators.matrix import tally
+from diffai_core.accumulators.sums import dot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +167,7 @@ def _plus(left: float | None, right: float | None) -> float | None:
 def _sum_of_squares(sizes: NDArray[np.float64]) -> float | None:
     if ((sizes > _SAFE) | ((sizes > 0) & (sizes < 1 / _SAFE))).any():
         return None
-    return float(np.einsum("i,i->", sizes, sizes))
+    return dot(sizes, sizes)
 
 
 def _residual(groups: NDArray[np.float64], absmax: NDArray[np.float64]) -> float:

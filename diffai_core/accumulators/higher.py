@@ -9,6 +9,7 @@ import numpy as np
 
 from diffai_core.accumulators.centred import Centred, common_exponent, scaled_down, unscaled
 from diffai_core.accumulators.fold import NumericFold
+from diffai_core.accumulators.sums import dot
 
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
@@ -121,5 +122,5 @@ def _higher(series: Series | None, centred: Centred, workspace: Workspace) -> Hi
     values = scaled_down(series.values, centred.exponent - series.exponent, workspace)
     distances = np.subtract(values, centred.offset, out=workspace.float64("distances", values.size))
     squares = np.multiply(distances, distances, out=workspace.float64("squares", values.size))
-    m3, m4 = (float(np.einsum("i,i->", squares, factor)) for factor in (distances, squares))
+    m3, m4 = (dot(squares, factor) for factor in (distances, squares))
     return Higher(centred, m3, m4)

@@ -8,6 +8,7 @@ import numpy as np
 
 from diffai_core.accumulators.centred import scale_of, scaled_down, unscaled
 from diffai_core.accumulators.fold import NumericFold
+from diffai_core.accumulators.sums import dot, total
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,8 +108,8 @@ def _factor(block: Block, slot: str, values: NDArray[np.float64], exponent: int 
 
 def _l1(factor: _Factor, workspace: Workspace) -> _Sum:
     sizes = np.abs(factor.values, out=workspace.float64("sizes", factor.values.size))
-    return _Sum(float(np.add.reduce(sizes)), factor.exponent)
+    return _Sum(total(sizes), factor.exponent)
 
 
 def _dot(left: _Factor, right: _Factor) -> _Sum:
-    return _Sum(float(np.einsum("i,i->", left.values, right.values)), left.exponent + right.exponent)
+    return _Sum(dot(left.values, right.values), left.exponent + right.exponent)
