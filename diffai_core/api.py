@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from diffai_core import values
 from diffai_core.core_options import available_cores
-from diffai_core.errors import UsageError
 from diffai_core.files import Source
 from diffai_core.folder import FolderRules, open_folder
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
+from diffai_core.options import checked_value
 from diffai_core.registry import load_registry
 from diffai_core.run import Settings, compare_artifacts
 from diffai_core.selection import is_folder, open_artifact
-from diffai_core.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,8 +43,8 @@ class Opening:
 
 
 def compare_paths(
-    old: str | PathLike[str],
-    new: str | PathLike[str],
+    old: str | bytes | PathLike[str],
+    new: str | bytes | PathLike[str],
     registry: Registry,
     comparators: Sequence[Registered[ComparatorSpec]],
     settings: Settings | None = None,
@@ -62,11 +62,12 @@ def compare_paths(
 
     Raises:
         LoadError: If one of them cannot be read truthfully.
-        UsageError: If it cannot be told how to read one of them.
+        UsageError: If a path is none, or it cannot be told how to read what it names.
     """
     opening = opening or Opening()
+    paths = [values.input_path(name, path) for name, path in (("OLD", old), ("NEW", new))]
     with ExitStack() as stack:
-        artifacts = [stack.enter_context(_open(Source(path), registry, opening)) for path in (old, new)]
+        artifacts = [stack.enter_context(_open(Source(path), registry, opening)) for path in paths]
         return compare_artifacts(artifacts[0], artifacts[1], comparators, settings)
 
 
@@ -83,16 +84,15 @@ def choose_comparators(registry: Registry, extra: Iterable[str] = ()) -> list[Re
         UsageError: If there is no analysis of a name in ``extra``.
     """
     wanted = set(extra)
-    for name in sorted(wanted - registry.comparators.keys()):
-        known = registry.comparators
-        raise UsageError(f"{name}: no such analysis{did_you_mean(name, known)} (installed: {listed(known)})")
+    for name in sorted(wanted):
+        values.require_known(name, registry.comparators, "analysis")
     chosen = [spec for name, spec in registry.comparators.items() if spec.spec.default or name in wanted]
     return sorted(chosen, key=lambda registered: (not registered.spec.default, registered.spec.name))
 
 
 def compare(
-    old: str | PathLike[str],
-    new: str | PathLike[str],
+    old: str | bytes | PathLike[str],
+    new: str | bytes | PathLike[str],
     *,
     analyses: Iterable[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -133,23 +133,43 @@ def compare(
         0
     """
     registry = load_registry()
-    chosen = choose_comparators(registry, analyses)
-    given = options or {}
-    by_pattern = tuple((_regex(p), Tolerance(*numbers)) for p, numbers in (tolerance_per_layer or {}).items())
+    chosen = choose_comparators(registry, values.list_of("analyses", "names", analyses))
+    pattern = values.named("filter", values.optional(values.regex), filter)
+    ignore = values.named("ignore_keys_regex", values.optional(values.regex), ignore_keys_regex)
+    default = Tolerance(atol=values.named("epsilon", values.non_negative, epsilon))
+    by_pattern = values.named(
+        "tolerance_per_layer", values.layer_tolerances, {} if tolerance_per_layer is None else tolerance_per_layer
+    )
+    given = values.named("options", partial(_checked_options, registry), {} if options is None else options)
     settings = Settings(
-        keys=KeyFilter(_regex(filter), path, _regex(ignore_keys_regex)),
-        tolerances=Tolerances(Tolerance(atol=epsilon), by_pattern),
-        jobs=jobs or available_cores(),
+        keys=KeyFilter(pattern, values.named("path", values.text, path), ignore),
+        tolerances=Tolerances(default, by_pattern),
+        jobs=values.named("jobs", values.optional(values.job_count), jobs) or available_cores(),
         plugin_options={spec.spec.name: {**spec.defaults, **given.get(spec.spec.name, {})} for spec in chosen},
     )
-    opening = Opening(input_format, rules=FolderRules(recursive, tuple(include), tuple(exclude)))
-    return compare_paths(old, new, registry, chosen, settings, opening)
+    rules = FolderRules(
+        values.named("recursive", values.flag, recursive),
+        values.list_of("include", "patterns", include),
+        values.list_of("exclude", "patterns", exclude),
+    )
+    opening = Opening(values.named("input_format", values.optional(values.text), input_format), rules=rules)
+    idle = sorted(given.keys() - settings.plugin_options.keys())
+    report = compare_paths(old, new, registry, chosen, settings, opening)
+    return replace(
+        report, warnings=tuple(f"options of {name} have no effect without analyses=[{name!r}]" for name in idle)
+    )
 
 
-def _regex(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise UsageError(f"{text!r} is not a regular expression: {error}") from error
+def _checked_options(registry: Registry, given: object) -> dict[str, dict[str, Any]]:
+    """Return the options in ``{analysis: {option: value}}``; every name must exist and every value fit."""
+    checked: dict[str, dict[str, Any]] = {}
+    for name, of_analysis in values.mapping(given).items():
+        values.require_known(name, registry.comparators, "analysis")
+        known = {option.name.replace("-", "_"): option for option in registry.comparators[name].spec.options}
+        for key in values.named(name, values.mapping, of_analysis):
+            values.require_known(key, known, f"option of {name}")
+        checked[name] = {
+            key: values.named(f"{name}: {key}", partial(checked_value, known[key]), value)
+            for key, value in of_analysis.items()
+        }
+    return checked

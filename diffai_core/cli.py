@@ -6,13 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from diffai_core import streams
 from diffai_core.errors import DiffaiError
-from diffai_core.wording import did_you_mean
+from diffai_core.wording import did_you_mean, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import click
 
 TROUBLE = 2
 INTERRUPTED = 130
@@ -23,56 +24,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; the entry point of the script.
 
     Args:
-        arguments: Words after the program's name; those of the process if not given.
+        arguments: Words after the program's name. If not given, those of the process, which then is taken to end
+            with the command: an interrupt ends it at once, and closed standard streams are replaced.
     """
-    # The pool of BLAS threads costs 60 ms at start and is never used: sums must not depend on a number of threads.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    owns_process = arguments is None
     try:
-        code = _run(words)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone (`diffai … | head`): nothing can be written any more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except (KeyboardInterrupt, click.Abort):
-        # Nothing is written anywhere, so there is nothing to tidy: end at once, whatever the workers are doing.
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    except click.ClickException as error:
-        return _trouble(_usage_message(error), words)
-    except (DiffaiError, MemoryError, OSError) as error:
-        return _trouble(str(error) or type(error).__name__, words)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        if owns_process:
+            streams.reserve_numbers()
+        code = _answer(words)
+        if owns_process:
+            streams.settle()
+    except KeyboardInterrupt:
+        if owns_process:
+            _end_now()
+        return INTERRUPTED
     return code
 
 
 def say(message: str) -> None:
     """Write one line to standard error; what could control a terminal is escaped."""
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
-    print(f"diffai: {shown}", file=sys.stderr)  # noqa: T201 - a command speaks on standard error
+    streams.tell(f"diffai: {shown}\n")
 
 
-def _trouble(message: str, words: Sequence[str]) -> int:
-    if "--debug" in words:
-        import traceback
+def _end_now() -> None:
+    """End the process, whatever its workers are doing: nothing is written anywhere, so there is nothing to tidy."""
+    try:
+        streams.settle()
+    finally:
+        os._exit(INTERRUPTED)
 
-        traceback.print_exc()
-    say(message)
-    return TROUBLE
+
+def _answer(words: list[str]) -> int:
+    # The pool of BLAS threads costs 60 ms at start and is never used: sums must not depend on a number of threads.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = _run(words)
+        streams.flush()
+    except BrokenPipeError:  # the reader has gone (`diffai … | head`)
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit(0) among it: never an answer
+        if "--debug" in words:
+            import traceback
+
+            streams.tell(traceback.format_exc())
+        say(_message(error))
+        return TROUBLE
+    return code
+
+
+def _message(error: BaseException) -> str:
+    import click
+
+    if isinstance(error, click.ClickException):
+        return _usage_message(error)
+    if isinstance(error, (DiffaiError, MemoryError, OSError)):
+        return str(error) or type(error).__name__
+    return f"internal error ({error_text(error)}); run with --debug for the traceback and report it"
 
 
 def _usage_message(error: click.ClickException) -> str:
+    import click
+
     if isinstance(error, click.NoSuchOption):
-        return f"{error.option_name}: no such option{did_you_mean(error.option_name, error.possibilities or ())}"
+        return f"{error.option_name}: no such option{did_you_mean(error.option_name, _long_options(error.ctx))}"
     if isinstance(error, click.BadParameter) and error.param is not None:
         names = error.param.opts or [error.param.human_readable_name]
         return f"{max(names, key=len)}: {error.message}"
     return error.format_message().rstrip(".")
 
 
+def _long_options(context: click.Context | None) -> list[str]:
+    params = context.command.get_params(context) if context else []
+    return [name for param in params for name in param.opts if name.startswith("--")]
+
+
 def _run(words: list[str]) -> int:
+    from click.exceptions import Exit
+
     from diffai_core.core_options import core_options, option_names
     from diffai_core.help import HelpfulCommand
     from diffai_core.options import plugin_options
@@ -89,7 +121,11 @@ def _run(words: list[str]) -> int:
 
     command = HelpfulCommand(core, plugins, registry, callback=run)
     # Not Command.main: on an interrupt it writes to standard error.
-    with command.make_context("diffai", list(words)) as context:
+    try:
+        context = command.make_context("diffai", list(words))
+    except Exit as ended:  # --help or --version
+        return ended.exit_code
+    with context:
         return int(command.invoke(context))
 
 

@@ -7,21 +7,23 @@ import os
 import shutil
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from diffai_core import streams
 from diffai_core.api import Opening, choose_comparators, compare_paths
 from diffai_core.core_options import available_cores, key_filter, tolerances
-from diffai_core.errors import UsageError
+from diffai_core.errors import PluginError, UsageError
 from diffai_core.folder import FolderRules
-from diffai_core.lazy import resolve
 from diffai_core.progress import Progress
+from diffai_core.registry import resolve_target
 from diffai_core.run import Settings
 from diffai_core.selection import choose_reporter
+from diffai_core.wording import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from diffai_core.findings import Report
     from diffai_core.options import PluginOptions
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
     Params = Mapping[str, Any]
 
+T = TypeVar("T")
+
 _NARROWEST = 40
+_END = object()
 
 
 def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Callable[[str], None]) -> int:
@@ -45,6 +50,7 @@ def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Ca
     Raises:
         DiffaiError: If it cannot be done.
     """
+    _refuse_contradictions(params)
     if params["plugins"]:
         return _list_plugins(registry, plugins, as_json=params["json"])
     if params["new_plugin"]:
@@ -63,6 +69,17 @@ def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Ca
     return report.exit_code
 
 
+def _refuse_contradictions(params: Params) -> None:
+    """What is asked for must be one thing: to list, to write a plugin, or to compare."""
+    if params["json"] and not params["plugins"]:
+        raise UsageError("--json belongs to --plugins; --format json writes the report as JSON")
+    if params["plugins"] and params["new_plugin"]:
+        raise UsageError("--plugins and --new-plugin exclude each other")
+    mode = "--plugins" if params["plugins"] else "--new-plugin KIND NAME" if params["new_plugin"] else ""
+    if mode and params["paths"]:
+        raise UsageError(f"{mode} takes no paths; to compare, leave it out")
+
+
 def _warnings(registry: Registry, plugins: PluginOptions) -> tuple[str, ...]:
     ineffective = plugins.without_effect(click.get_current_context())
     return (*registry.warnings, *map(str, registry.broken), *plugins.warnings, *ineffective)
@@ -71,10 +88,8 @@ def _warnings(registry: Registry, plugins: PluginOptions) -> tuple[str, ...]:
 def _list_plugins(registry: Registry, plugins: PluginOptions, *, as_json: bool) -> int:
     from diffai_core.plugin_table import plugin_rows, plugin_table
 
-    if as_json:
-        click.echo(json.dumps(plugin_rows(registry, plugins), indent=2))
-    else:
-        click.echo(plugin_table(registry, plugins))
+    listing = json.dumps(plugin_rows(registry, plugins), indent=2) if as_json else plugin_table(registry, plugins)
+    streams.write(f"{listing}\n")
     return 0
 
 
@@ -85,8 +100,8 @@ def _write_plugin(kind: str, name: str) -> int:
 
     paths = scaffold(kind, name, Path.cwd())
     for path in paths:
-        click.echo(f"wrote {path.relative_to(Path.cwd())}")
-    click.echo(next_steps(kind, name))
+        streams.write(f"wrote {path.relative_to(Path.cwd())}\n")
+    streams.write(f"{next_steps(kind, name)}\n")
     return 0
 
 
@@ -98,18 +113,18 @@ def _two_paths(paths: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _reporter(registry: Registry, params: Params) -> Registered[ReporterSpec]:
-    if params["format"] and params["output"]:
+    if params["format"] is not None and params["output"] is not None:
         raise UsageError("--format and --output exclude each other; --format is the report, --output the bare results")
-    if params["output"]:
+    if params["output"] is not None:
         return choose_reporter(registry, "results", params["output"], "--output")
-    return choose_reporter(registry, "document", params["format"] or "text", "--format")
+    return choose_reporter(registry, "document", "text" if params["format"] is None else params["format"], "--format")
 
 
 def _compare(registry: Registry, plugins: PluginOptions, params: Params, old: str, new: str) -> Report:
     values = plugins.values(params)
     enabled = registry.comparators if params["all_analyses"] else plugins.enabled(params)
     rules = FolderRules(params["recursive"], params["include"], params["exclude"])
-    with Progress(shown=sys.stderr.isatty() and not params["quiet"]) as progress:
+    with Progress(shown=streams.is_terminal(sys.stderr) and not params["quiet"]) as progress:
         settings = Settings(
             keys=key_filter(params),
             tolerances=tolerances(params),
@@ -117,14 +132,10 @@ def _compare(registry: Registry, plugins: PluginOptions, params: Params, old: st
             max_memory=params["max_memory"],
             plugin_options={name: options for (kind, name), options in values.items() if kind == "comparator"},
             progress=progress,
-            on_failure=_show if params["debug"] else _ignore,
+            on_failure=streams.tell if params["debug"] else _ignore,
         )
         opening = Opening(params["input_format"], values, rules)
         return compare_paths(old, new, registry, choose_comparators(registry, enabled), settings, opening)
-
-
-def _show(trace: str) -> None:
-    sys.stderr.write(trace)
 
 
 def _ignore(_trace: str) -> None:
@@ -134,20 +145,43 @@ def _ignore(_trace: str) -> None:
 def _write(report: Report, reporter: Registered[ReporterSpec], plugins: PluginOptions, params: Params) -> None:
     if params["quiet"]:
         return
-    # A name that the terminal's encoding lacks must not end the report.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper in a command
     if params["brief"]:
-        sys.stdout.write(f"{report.verdict}\n")
+        streams.write(f"{report.verdict}\n")
         return
-    render = resolve(reporter.spec.target, reporter.label)
     options = {**plugins.values(params).get(reporter.key, {}), **_terminal(params)}
-    for piece in render(report, options):
-        sys.stdout.write(piece)
+    for piece in _rendered(reporter, report, options):
+        streams.write(piece)
+
+
+def _rendered(reporter: Registered[ReporterSpec], report: Report, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the pieces of the report; whatever the reporter does wrong is an error that names it."""
+    render = resolve_target(reporter)
+    pieces: Iterator[object] = _guarded(reporter, lambda: iter(render(report, options)))
+    while (piece := _guarded(reporter, lambda: next(pieces, _END))) is not _END:
+        if not isinstance(piece, str):
+            given = f"gave a {type(piece).__name__} where a text belongs"
+            raise PluginError(f"{reporter.label}: failed while reporting ({given}); report it to its authors")
+        yield piece
+
+
+def _guarded(reporter: Registered[ReporterSpec], call: Callable[[], T]) -> T:
+    """Call code of a reporter.
+
+    Raises:
+        PluginError: Whatever the code raises.
+    """
+    try:
+        return call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reason = f"failed while reporting ({error_text(error)})"
+        raise PluginError(f"{reporter.label}: {reason}; run with --debug for the traceback") from error
 
 
 def _terminal(params: Params) -> dict[str, Any]:
     """What a reporter should know about where its text goes."""
-    is_terminal = sys.stdout.isatty()
+    is_terminal = streams.is_terminal(sys.stdout)
     plain = params["no_color"] or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return {
         "color": is_terminal and not plain,

@@ -3,77 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffai_core import values
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
-from diffai_core.options import RegexType
+from diffai_core.options import Checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_SMALLEST_MEMORY = 32 << 20
-
-
-class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A number of bytes such as ``256M`` or ``1.5GiB``."""
-
-    name = "bytes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number of bytes."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", value.strip(), re.IGNORECASE)
-        if not found:
-            self.fail(f"{value!r} is not a size; write for instance 256M or 1G", param, ctx)
-        n_bytes = int(float(found[1]) * _UNITS[found[2].upper()])
-        if n_bytes < _SMALLEST_MEMORY:
-            self.fail(f"{value} is too little; the smallest is 32M", param, ctx)
-        return n_bytes
-
-
-class NonNegative(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A finite number that is not negative."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
-        number = _number(str(value))
-        if number is None:
-            self.fail(f"{value!r} is not a finite number of at least 0", param, ctx)
-        return number
-
-
-class LayerTolerance(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """``PATTERN=rtol,atol``."""
-
-    name = "tolerance"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[re.Pattern[str], Tolerance]:
-        """Return the compiled pattern and its tolerance."""
-        if isinstance(value, tuple):
-            return value
-        pattern, equals, numbers = str(value).rpartition("=")
-        parts = [_number(part) for part in numbers.split(",")]
-        if not equals or not pattern or len(parts) != 2 or None in parts:  # noqa: PLR2004 - rtol and atol
-            self.fail(f"{value!r} is not PATTERN=rtol,atol; write for instance 'norm=1e-3,1e-6'", param, ctx)
-        RegexType().convert(pattern, param, ctx)
-        return re.compile(pattern), Tolerance(*(part or 0.0 for part in parts))
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None
+    from collections.abc import Mapping
 
 
 def core_options() -> dict[str, list[click.Parameter]]:
@@ -87,21 +26,31 @@ def core_options() -> dict[str, list[click.Parameter]]:
             option("--exclude", multiple=True, metavar="GLOB", help="In folders, no files that match; repeatable."),
         ],
         "Selection": [
-            option("--filter", type=RegexType(), metavar="REGEX", help="Only keys in which REGEX is found."),
+            option(
+                "--filter",
+                type=Checked("regex", values.regex),
+                metavar="REGEX",
+                help="Only keys in which REGEX is found.",
+            ),
             option("--path", metavar="KEY", help="Only KEY and the keys under it."),
-            option("--ignore-keys-regex", type=RegexType(), metavar="REGEX", help="No keys in which REGEX is found."),
+            option(
+                "--ignore-keys-regex",
+                type=Checked("regex", values.regex),
+                metavar="REGEX",
+                help="No keys in which REGEX is found.",
+            ),
         ],
         "Tolerance": [
             option(
                 "--epsilon",
-                type=NonNegative(),
+                type=Checked("number", values.typed(values.decimal, values.non_negative)),
                 default=0.0,
                 metavar="NUMBER",
                 help="Numbers that differ by at most NUMBER are the same.",
             ),
             option(
                 "--tolerance-per-layer",
-                type=LayerTolerance(),
+                type=Checked("tolerance", values.layer_tolerance),
                 multiple=True,
                 metavar="PATTERN=RTOL,ATOL",
                 help="Tolerance of keys in which PATTERN is found; repeatable, the first match counts.",
@@ -118,11 +67,16 @@ def core_options() -> dict[str, list[click.Parameter]]:
         ],
         "Analyses": [option("--all", "all_analyses", is_flag=True, help="Run every installed analysis.")],
         "Performance": [
-            option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Worker threads; default: one per core."),
+            option(
+                "--jobs",
+                type=Checked("jobs", values.typed(int, values.job_count)),
+                metavar="N",
+                help="Worker threads; default: one per core.",
+            ),
             option(
                 "--max-memory",
-                type=Bytes(),
-                default=256 << 20,
+                type=Checked("bytes", values.byte_count),
+                default="256M",
                 metavar="SIZE",
                 show_default="256M",
                 help="Memory for buffers.",
@@ -153,8 +107,7 @@ def option_names(groups: Mapping[str, list[click.Parameter]]) -> set[str]:
 
 def key_filter(params: Mapping[str, Any]) -> KeyFilter:
     """Return the selection asked for."""
-    compiled: Callable[[str | None], re.Pattern[str] | None] = lambda text: re.compile(text) if text else None  # noqa: E731 - a local shorthand
-    return KeyFilter(compiled(params["filter"]), params["path"] or "", compiled(params["ignore_keys_regex"]))
+    return KeyFilter(params["filter"], params["path"] or "", params["ignore_keys_regex"])
 
 
 def tolerances(params: Mapping[str, Any]) -> Tolerances:

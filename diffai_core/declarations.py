@@ -8,8 +8,10 @@ is taken on trust, not even the types of the fields.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
+from diffai_core.errors import UsageError
 from diffai_core.files import HEAD_BYTES
 from diffai_core.lazy import is_target
 from diffai_core.specs import (
@@ -24,6 +26,7 @@ from diffai_core.specs import (
     Scope,
     Spec,
 )
+from diffai_core.values import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,11 +204,10 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_regex(value: Any) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, TypeError):
-        return False
-    return isinstance(value, str)
+    with suppress(UsageError):
+        regex(value)
+        return True
+    return False
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {

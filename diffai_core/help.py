@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffai_core import streams
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -51,11 +53,16 @@ class HelpfulCommand(click.Command):
             help="Show versions.",
         )
         core["About"].append(version)
+        # Not click's own: where standard output is closed, that one is content to write nothing.
+        help_option = click.Option(
+            ["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=self._help
+        )
         super().__init__(
             "diffai",
             callback=callback,
-            params=[click.Argument(["paths"], nargs=-1), *options, version, *plugins.click_options()],
-            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            params=[click.Argument(["paths"], nargs=-1), *options, version, help_option, *plugins.click_options()],
+            context_settings={"max_content_width": 100},
+            add_help_option=False,
         )
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -94,14 +101,18 @@ class HelpfulCommand(click.Command):
                 for line in (*map(str, registry.broken), *self._plugins.warnings):
                     formatter.write_text(line)
 
+    def _help(self, ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if value:
+            streams.write(f"{ctx.get_help()}\n")
+            ctx.exit()
+
     def _version(self, ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         if not value:
             return
         from diffai_core import __version__
 
-        click.echo(f"diffai {__version__}")
-        for label in dict.fromkeys(registered.label for registered in self._registry.registered):
-            click.echo(label)
+        labels = dict.fromkeys(registered.label for registered in self._registry.registered)
+        streams.write("".join(f"{line}\n" for line in (f"diffai {__version__}", *labels)))
         ctx.exit()
 
 

@@ -6,17 +6,17 @@ unclaimed; where the core or an earlier plugin has claimed a name, the later opt
 
 from __future__ import annotations
 
-import math
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
+from diffai_core import values
+from diffai_core.errors import UsageError
 from diffai_core.specs import ComparatorSpec, Option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from diffai_core.registry import Key, Registered, Registry
 
@@ -151,46 +151,61 @@ def click_option(binding: Binding) -> click.Option:
     )
 
 
-class NumberType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A number; NaN is refused because it compares with nothing."""
+class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """A value that a check makes from what is typed, or refuses.
 
-    name = "number"
+    Args:
+        name: What kind of value it is.
+        check: Returns the value or raises a ``UsageError``; gets texts only.
+    """
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
+    def __init__(self, name: str, check: Callable[[Any], Any]) -> None:
+        self.name = name
+        self._check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value; one that is no text has been checked, or is a default."""
+        if not isinstance(value, str):
+            return value
         try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
+            return self._check(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
-class RegexType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A regular expression, checked; the value stays a text."""
+def checked_value(option: Option, value: object) -> Any:
+    """Return the value that a target gets for ``option`` when it is given in Python.
 
-    name = "regex"
+    Raises:
+        UsageError: If it does not have the kind of the option.
+    """
+    if value is None and option.default is None:
+        return None
+    check = values.one_of(option.choices) if option.kind == "choice" else _CHECKS[option.kind]
+    return values.several(check)(value) if option.multiple else check(value)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text."""
-        try:
-            re.compile(value)
-        except re.error as error:
-            place = "" if error.pos is None else f" at position {error.pos}"
-            self.fail(f"{value!r} is not a regular expression: {error.msg}{place}", param, ctx)
-        except (OverflowError, RecursionError) as error:
-            self.fail(f"the regular expression is too large ({error})", param, ctx)
-        return str(value)
+
+def _pattern_text(value: object) -> str:
+    return values.regex(value).pattern
 
 
 _METAVARS = {"integer": "N", "number": "NUMBER", "text": "TEXT", "regex": "REGEX"}
+_CHECKS: dict[str, Callable[[object], Any]] = {
+    "flag": values.flag,
+    "integer": values.integer,
+    "number": values.number,
+    "text": values.text,
+    "regex": _pattern_text,
+}
+_TYPES: dict[str, click.ParamType] = {  # type: ignore[type-arg]  # as above
+    "integer": Checked("integer", values.typed(int, values.integer)),
+    "number": Checked("number", values.typed(values.decimal, values.number)),
+    "regex": Checked("regex", _pattern_text),
+}
 
 
 def _click_type(option: Option) -> Any:
-    if option.kind == "choice":
-        return click.Choice(option.choices)
-    return {"integer": click.INT, "number": NumberType(), "regex": RegexType()}.get(option.kind, click.STRING)
+    return click.Choice(option.choices) if option.kind == "choice" else _TYPES.get(option.kind, click.STRING)
 
 
 class _Binder:

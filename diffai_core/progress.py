@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Self
+
+from diffai_core import streams
 
 _QUIET_SECONDS = 1.0
 _REDRAW_SECONDS = 0.2
@@ -34,8 +35,7 @@ class Progress:
 
     def _draw(self, seconds: float) -> None:
         gigabytes = self._done / 1e9
-        sys.stderr.write(f"\r\x1b[Kdiffai: {gigabytes:.1f} GB compared, {gigabytes / seconds:.1f} GB/s")
-        sys.stderr.flush()
+        streams.tell(f"\r\x1b[Kdiffai: {gigabytes:.1f} GB compared, {gigabytes / seconds:.1f} GB/s")
         self._dirty = True
 
     def __enter__(self) -> Self:
@@ -43,5 +43,4 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._dirty:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            streams.tell("\r\x1b[K")

@@ -7,12 +7,11 @@ order; what is wrong with one plugin, or with one spec of it, leaves all others 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from diffai_core import lazy
+from diffai_core import lazy, streams
 from diffai_core.declarations import spec_problems
 from diffai_core.discovery import FoundPlugin, find_plugins
 from diffai_core.errors import PluginError
@@ -327,4 +326,4 @@ def _no_trace(_: str) -> None:
 
 
 def _print_trace(line: str) -> None:
-    print(f"diffai trace: {line}", file=sys.stderr)  # noqa: T201 - asked for by DIFFAI_TRACE
+    streams.tell(f"diffai trace: {line}\n")

@@ -28,13 +28,19 @@ def error_text(error: BaseException) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean X?"`` for the known name nearest to ``word``, or nothing.
 
+    The shortest name that begins with ``word`` is the nearest.
+
     Example:
         >>> did_you_mean("nmupy", ["numpy", "safetensors"]), did_you_mean("x", ["numpy"])
         ('; did you mean numpy?', '')
+        >>> did_you_mean("--eps", ["--help", "--epsilon"])
+        '; did you mean --epsilon?'
     """
     from difflib import get_close_matches
 
-    near = get_close_matches(word, sorted(known), n=1)
+    names = sorted(known)
+    longer = [name for name in names if word and name.startswith(word)]
+    near = sorted(longer, key=len) or get_close_matches(word, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from command import DIFFAI, run_diffai
+from plugin_files import install
 from safetensors_files import write_safetensors
 
+from diffai_core.cli import main
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WEIGHTS = np.random.default_rng(3).standard_normal((8, 4)).astype(np.float32)
@@ -150,6 +154,144 @@ def test_ctrl_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
         pytest.skip("the comparison was over before the signal came")
     assert (running.returncode, out, err) == (130, b"", b"")
     assert time.monotonic() - begun < 2
+
+
+TRAP_PLUGIN = """
+from {module}_work import trap
+from diffai_core.plugin import ComparatorSpec, LoaderSpec, ReporterSpec, hookimpl
+trap("import")
+@hookimpl
+def diffai_loaders():
+    trap("hook")
+    yield LoaderSpec("trap", "Trap", "{module}_work:load", suffixes=(".trap",))
+@hookimpl
+def diffai_comparators():
+    yield ComparatorSpec("trap", "Trap.", "{module}_work:compare")
+@hookimpl
+def diffai_reporters():
+    yield ReporterSpec("trap", "Trap", "{module}_work:report")
+    yield ReporterSpec("trap", "Trap", "{module}_work:report", form="results")
+"""
+TRAP_WORK = """
+import os
+class Own(BaseException):
+    pass
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+def trap(place):
+    if os.environ.get("TRAP", "").split(":")[0] == place:
+        raise eval(os.environ["TRAP"].split(":")[1])
+def load(source, options):
+    trap("load")
+def compare(comparison, options):
+    trap("compare")
+    return ()
+def report(report, options):
+    wrong = {"none": None, "number": ["text", 5], "bytes": [b"text"], "integer": 3}
+    if os.environ.get("TRAP") in wrong:
+        return wrong[os.environ["TRAP"]]
+    trap("report-call")
+    return pieces()
+def pieces():
+    yield "half "
+    trap("report")
+"""
+PLACES = {
+    "import": (),
+    "hook": (),
+    "load": ("--input-format", "trap"),
+    "compare": ("--trap",),
+    "report-call": ("--format", "trap"),
+    "report": ("--output", "trap"),
+}
+
+
+@pytest.fixture
+def trap(files: dict[str, Path], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command on different models, with a plugin that does what ``TRAP`` says."""
+    (tmp_path / "site").mkdir()
+    install(tmp_path / "site", "trap", TRAP_PLUGIN, TRAP_WORK)
+
+    def run(what: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return run_diffai(files["base"], files["changed"], *words, PYTHONPATH=str(tmp_path / "site"), TRAP=what)
+
+    return run
+
+
+@pytest.mark.parametrize("error", ["SystemExit(0)", "GeneratorExit()", "Own()"])
+@pytest.mark.parametrize("place", PLACES)
+def test_no_exception_of_a_plugin_passes_for_an_answer(
+    place: str, error: str, trap: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = trap(f"{place}:{error}", *PLACES[place])
+    # A plugin that cannot be loaded takes no part; the others compare.
+    expected = {2} if place not in {"import", "hook"} else {1} if error == "SystemExit(0)" else {1, 2}
+    assert done.returncode in expected
+    assert done.stderr.startswith("diffai: ")
+    assert error.partition("(")[0] in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_interrupt_is_130_wherever_it_strikes(
+    place: str, trap: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = trap(f"{place}:KeyboardInterrupt()", *PLACES[place])
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("report-call:KeyError('x')", "KeyError: 'x'"),
+        ("report:KeyError('x')", "KeyError: 'x'"),
+        ("report:OSError(28, 'No space left on device')", "OSError: [Errno 28] No space left on device"),
+        ("report:BrokenPipeError()", "BrokenPipeError"),
+        ("report:Mute()", "Mute"),
+        ("report:SystemExit(1)", "SystemExit: 1"),
+        ("none", "TypeError: 'NoneType' object is not iterable"),
+        ("integer", "TypeError: 'int' object is not iterable"),
+        ("number", "gave a int where a text belongs"),
+        ("bytes", "gave a bytes where a text belongs"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--format", "--output"])
+def test_a_reporter_that_fails_is_named_and_is_trouble(
+    option: str, what: str, reason: str, trap: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = trap(what, option, "trap")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"diffai: acme-trap 1.2: failed while reporting ({reason}); ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_shows_where_a_reporter_failed(trap: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = trap("report:KeyError('x')", "--format", "trap", "--debug")
+    assert "in pieces" in done.stderr
+    assert "KeyError: 'x'" in done.stderr
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RecursionError("deep"), AssertionError(), SystemExit(1)])
+def test_an_error_of_the_core_is_trouble_of_one_line(
+    error: BaseException,
+    files: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("diffai_core.command.compare_paths", fails)
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    words = [str(files["base"]), str(files["copy"])]
+    assert main(words) == 2
+    line = f"diffai: internal error ({said}); run with --debug for the traceback and report it\n"
+    assert capsys.readouterr() == ("", line)
+    assert main([*words, "--debug"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert told.endswith(line)
 
 
 def test_piped_output_has_no_colour_and_is_the_same_with_no_color(files: dict[str, Path]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from command import run_diffai
+from plugin_files import install
 from safetensors_files import write_safetensors
 
 if TYPE_CHECKING:
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
 HEAD = "from diffai_core.plugin import ComparatorSpec, LoaderSpec, Option, hookimpl\n"
 COMPARATOR = HEAD + "@hookimpl\ndef diffai_comparators():\n    yield ComparatorSpec({})\n"
 GOOD = '"foo", "Does foo.", "{module}_work:compare", default=True'
-
-
-def install(folder: Path, name: str, plugin: str, work: str = "") -> None:
-    """Write a distribution ``acme-NAME`` 1.2 with the entry point ``NAME`` into ``folder``."""
-    module = f"acme_{name.replace('-', '_')}"
-    (folder / f"{module}.py").write_text(plugin.replace("{module}", module))
-    (folder / f"{module}_work.py").write_text(work)
-    info = folder / f"{module}-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[diffai]\n{name} = {module}\n")
-
 
 BROKEN = {
     "import-error": ("import a_module_that_is_not_there", "", "a_module_that_is_not_there"),
