@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_core import values
-from diffai_core.core_options import available_cores
 from diffai_core.files import Source
 from diffai_core.folder import FolderRules, open_folder
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
@@ -105,7 +104,7 @@ def compare(
     recursive: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    jobs: int | None = None,
+    jobs: int = 1,
 ) -> Report:
     """Compare two artefacts as ``diffai OLD NEW`` does.
 
@@ -123,7 +122,7 @@ def compare(
         recursive: Whether folders are compared with everything below them.
         include: In folders, only files that match one of these patterns.
         exclude: In folders, no files that match one of these patterns.
-        jobs: Worker threads; one per core if not given.
+        jobs: Worker threads.
 
     Raises:
         DiffaiError: If they cannot be compared; the message is the one line the command would print.
@@ -144,7 +143,7 @@ def compare(
     settings = Settings(
         keys=KeyFilter(pattern, values.named("path", values.text, path), ignore),
         tolerances=Tolerances(default, by_pattern),
-        jobs=values.named("jobs", values.optional(values.job_count), jobs) or available_cores(),
+        jobs=values.named("jobs", values.job_count, jobs),
         plugin_options={spec.spec.name: {**spec.defaults, **given.get(spec.spec.name, {})} for spec in chosen},
     )
     rules = FolderRules(

@@ -13,7 +13,7 @@ import click
 
 from diffai_core import streams
 from diffai_core.api import Opening, choose_comparators, compare_paths
-from diffai_core.core_options import available_cores, key_filter, tolerances
+from diffai_core.core_options import key_filter, tolerances
 from diffai_core.errors import PluginError, UsageError
 from diffai_core.folder import FolderRules
 from diffai_core.progress import Progress
@@ -128,7 +128,7 @@ def _compare(registry: Registry, plugins: PluginOptions, params: Params, old: st
         settings = Settings(
             keys=key_filter(params),
             tolerances=tolerances(params),
-            jobs=params["jobs"] or available_cores(),
+            jobs=params["jobs"],
             max_memory=params["max_memory"],
             plugin_options={name: options for (kind, name), options in values.items() if kind == "comparator"},
             progress=progress,

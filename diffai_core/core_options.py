@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,7 +70,8 @@ def core_options() -> dict[str, list[click.Parameter]]:
                 "--jobs",
                 type=Checked("jobs", values.typed(int, values.job_count)),
                 metavar="N",
-                help="Worker threads; default: one per core.",
+                default=1,
+                help="Worker threads; NumPy seldom gains by more than one.",
             ),
             option(
                 "--max-memory",
@@ -113,8 +113,3 @@ def key_filter(params: Mapping[str, Any]) -> KeyFilter:
 def tolerances(params: Mapping[str, Any]) -> Tolerances:
     """Return the tolerances asked for."""
     return Tolerances(Tolerance(atol=params["epsilon"]), tuple(params["tolerance_per_layer"]))
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

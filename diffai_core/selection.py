@@ -155,7 +155,8 @@ def _problem_of(artifact: Artifact) -> str:
     """Return how an artefact breaks what the core relies on; empty if it does not."""
     if not artifact.files:
         return "the Artifact names no files"
-    for name, ref in artifact.tensors.items():
+    tensors: Mapping[str, Any] = artifact.tensors  # whatever the loader put there
+    for name, ref in tensors.items():
         if not isinstance(ref, TensorRef) or ref.name != name:
             return f"tensors[{name!r}] is not a TensorRef of that name"
         if not all(isinstance(length, int) and length >= 0 for length in ref.shape):
