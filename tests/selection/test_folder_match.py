@@ -96,9 +96,9 @@ def test_a_directory_that_may_not_be_read_is_an_error_of_one_line(registry_of, l
 
 
 def test_a_path_that_may_not_be_looked_at_is_an_error_of_one_line(registry_of, folder, monkeypatch):
-    def denied(*_):
+    def denied(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.stat", denied)
-    with pytest.raises(LoadError, match=r"^model: permission denied$"):
+    with monkeypatch.context() as patch, pytest.raises(LoadError, match=r"^model: permission denied$"):
+        patch.setattr("pathlib.Path.stat", denied)
         open_artifact(folder, registry_of())
