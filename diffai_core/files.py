@@ -6,14 +6,21 @@ import errno
 import mmap
 import os
 import stat
-from contextlib import suppress
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from diffai_core.errors import LoadError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HEAD_BYTES = 4096
 """Bytes at the start of a file that the choice of a loader may look at."""
+MOST_OPEN = 64
+"""Files of one directory that are open at once: few enough for both sides under the usual limits of a process."""
 
 
 class _Identity(NamedTuple):
@@ -23,43 +30,133 @@ class _Identity(NamedTuple):
     mtime_ns: int
 
 
+class OpenFiles:
+    """Bounds how many files are open at once: beyond that, those opened longest ago are released until read again.
+
+    Args:
+        most: How many may be open.
+    """
+
+    def __init__(self, most: int = MOST_OPEN) -> None:
+        self._most = most
+        self._files: dict[DataFile, None] = {}  # in the order of opening
+        self._lock = Lock()
+
+    def add(self, file: DataFile) -> None:
+        """Count a file that was just opened, and release others for it."""
+        with self._lock:
+            self._files[file] = None
+            surplus = list(islice(self._files, max(0, len(self._files) - self._most)))
+            for other in surplus:
+                del self._files[other]
+        for other in surplus:
+            other.release()
+
+    def discard(self, file: DataFile) -> None:
+        """Forget a file that is no longer open."""
+        with self._lock:
+            self._files.pop(file, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenFiles, (self._most,)
+
+
+class _Descriptor:
+    """A descriptor that, once retired, is closed when its last reader lets go of it.
+
+    Closed at once, its number could be given to another file while a thread still reads from it. One that is never
+    retired stays open, so that a loader that forgets a file is found out.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._retired = False
+
+    def retire(self) -> None:
+        self._retired = True
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self._retired:
+            close(self.number)
+
+
 class DataFile:
     """A regular file open for reading at any place, by several threads at once.
 
     Reads are positioned (``pread``), so that a file that shrinks gives a ``LoadError`` and not a signal.
-    Picklable: another process reopens the file and refuses one that is no longer the same.
+    Picklable: another process reopens the file and refuses one that is no longer the same. So does a read after
+    ``release``.
 
     Args:
         path: Where the file is.
         name: How messages call it; the path if not given.
+        open_files: Those that share a bound on open files with it, if there is one.
 
     Raises:
         LoadError: If it cannot be opened or is not a regular file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], name: str | None = None, open_files: OpenFiles | None = None
+    ) -> None:
         self.path = os.fspath(path)
         self.name = name or self.path
+        self._open_files = open_files
+        self._lock = Lock()
+        self._closed = False
         self._map: mmap.mmap | None = None
-        self._fd = -1
+        self._descriptor: _Descriptor | None
+        number, self._identity = self._open()
+        self._descriptor = _Descriptor(number)
+        self._count()
+
+    def _open(self) -> tuple[int, _Identity]:
         try:
             # O_NONBLOCK: opening a FIFO must not wait for a writer.
-            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-            self._identity = self._stat()
+            number = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
-            self.close()
             raise LoadError(self.name, _os_reason(error)) from error
-        except LoadError:
-            self.close()
+        try:
+            return number, self._identity_in(os.fstat(number))
+        except BaseException:
+            os.close(number)
             raise
 
-    def _stat(self) -> _Identity:
-        status = os.fstat(self._fd)
+    def _identity_in(self, status: os.stat_result) -> _Identity:
         if stat.S_ISDIR(status.st_mode):
             raise LoadError(self.name, "is a directory, not a file")
         if not stat.S_ISREG(status.st_mode):
             raise LoadError(self.name, "is not a regular file (a pipe, socket or device); save it to a file first")
         return _Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _count(self) -> None:
+        """Take part in the bound; never with the lock held, because others are released for it."""
+        if self._open_files is not None:
+            self._open_files.add(self)
+
+    def _reopened(self) -> _Descriptor:
+        """Open a released file again, unless another thread has done so."""
+        with self._lock:
+            self._refuse_if_closed()
+            descriptor = self._descriptor
+            if descriptor is None:
+                number, identity = self._open()
+                descriptor = _Descriptor(number)
+                if identity != self._identity:
+                    descriptor.retire()
+                    raise self._changed(identity)
+                self._descriptor = descriptor
+        self._count()
+        return descriptor
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LoadError(self.name, "was closed while it was still needed")
+
+    def _changed(self, identity: _Identity) -> LoadError:
+        if identity[:2] != self._identity[:2]:
+            return LoadError(self.name, "the file is no longer the one that was opened")
+        return LoadError(self.name, "the file was written to while it was read; run again when it is complete")
 
     @property
     def size(self) -> int:
@@ -74,7 +171,7 @@ class DataFile:
         """Return exactly ``count`` bytes at ``offset``.
 
         Raises:
-            LoadError: If the file ends before.
+            LoadError: If the file ends before, or was closed.
         """
         data = self._pread(offset, count)
         while len(data) < count:
@@ -84,33 +181,53 @@ class DataFile:
             data += more
         return data
 
+    def _pread(self, offset: int, count: int) -> bytes:
+        descriptor = self._descriptor or self._reopened()
+        try:
+            return os.pread(descriptor.number, count, offset)
+        except OSError as error:
+            raise LoadError(self.name, _os_reason(error), offset) from error
+        finally:
+            del descriptor  # the traceback of an error would keep the file open
+
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Fill ``buffer`` with the bytes at ``offset``.
 
         Raises:
-            LoadError: If the file ends before.
+            LoadError: If the file ends before, or was closed.
         """
         count = len(buffer)
-        try:
-            done = os.preadv(self._fd, [buffer], offset)
-            while done < count:
-                more = os.preadv(self._fd, [memoryview(buffer)[done:]], offset + done)
-                if not more:
-                    raise self._short(offset + done, count - done)
-                done += more
-        except OSError as error:
-            raise LoadError(self.name, _os_reason(error), offset) from error
+        done = self._pread_into(offset, buffer)
+        while done < count:
+            more = self._pread_into(offset + done, memoryview(buffer)[done:])
+            if not more:
+                raise self._short(offset + done, count - done)
+            done += more
 
-    def _pread(self, offset: int, count: int) -> bytes:
+    def _pread_into(self, offset: int, buffer: bytearray | memoryview) -> int:
+        descriptor = self._descriptor or self._reopened()
         try:
-            return os.pread(self._fd, count, offset)
+            return os.preadv(descriptor.number, [buffer], offset)
         except OSError as error:
             raise LoadError(self.name, _os_reason(error), offset) from error
+        finally:
+            del descriptor
 
     def _short(self, offset: int, missing: int) -> LoadError:
-        if os.fstat(self._fd).st_size < self.size:
+        if self._status().st_size < self.size:
             return LoadError(self.name, f"the file shrank while it was read ({missing:,} bytes are missing)", offset)
         return LoadError(self.name, f"the file ends here, {missing:,} bytes too early", offset)
+
+    def _status(self) -> os.stat_result:
+        """Return what the operating system knows of the file; of a released one, what is now at its path."""
+        self._refuse_if_closed()
+        descriptor = self._descriptor
+        try:
+            return Path(self.path).stat() if descriptor is None else os.fstat(descriptor.number)
+        except OSError as error:
+            raise LoadError(self.name, _os_reason(error)) from error
+        finally:
+            del descriptor
 
     def map(self) -> memoryview:
         """Return the whole file as a read-only view without copying.
@@ -119,37 +236,50 @@ class DataFile:
         safe when another program shortens the file.
 
         Raises:
-            LoadError: If the file has changed its size, or cannot be mapped.
+            LoadError: If the file has changed its size, cannot be mapped, or was closed.
         """
-        if os.fstat(self._fd).st_size < self.size:
+        if self._status().st_size < self.size:
             raise LoadError(self.name, "the file shrank while it was read")
         if self.size == 0:
             return memoryview(b"")
-        if self._map is None:
-            try:
-                self._map = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
-            except OSError as error:
-                raise LoadError(self.name, _os_reason(error)) from error
-        return memoryview(self._map)
+        return memoryview(self._map or self._mapped())
+
+    def _mapped(self) -> mmap.mmap:
+        descriptor = self._descriptor or self._reopened()
+        try:
+            found = self._map = mmap.mmap(descriptor.number, self.size, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise LoadError(self.name, _os_reason(error)) from error
+        finally:
+            del descriptor
+        return found
 
     def check_unchanged(self) -> None:
         """Make sure that the file is still what was opened.
 
         Raises:
-            LoadError: If it was written to in the meantime, so that what was read may belong to two versions.
+            LoadError: If it was written to in the meantime, so that what was read may belong to two versions; or if
+                it was closed, so that nobody can tell.
         """
-        if self._stat() != self._identity:
-            raise LoadError(self.name, "the file was written to while it was read; run again when it is complete")
+        identity = self._identity_in(self._status())
+        if identity != self._identity:
+            raise self._changed(identity)
+
+    def release(self) -> None:
+        """Hold no descriptor until the next read, which opens the file again. Views in use keep their pages."""
+        if self._open_files is not None:
+            self._open_files.discard(self)  # first: a file opened again in between must stay counted
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, None
+            self._map = None  # it goes with its last view
+        if descriptor is not None:
+            descriptor.retire()
 
     def close(self) -> None:
-        """Close the file. Views that are still in use keep their pages."""
-        if self._map is not None:
-            with suppress(BufferError):  # a view outlives us; the map goes with the last one
-                self._map.close()
-            self._map = None
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the file for good. Views that are still in use keep their pages."""
+        with self._lock:  # not while another thread opens it again
+            self._closed = True
+        self.release()
 
     def __enter__(self) -> Self:
         return self
@@ -161,10 +291,10 @@ class DataFile:
         return f"DataFile({self.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self.name, tuple(self._identity))
+        return _unpickled, (self.path, self.name, tuple(self._identity))
 
 
-def _reopen(path: str, name: str, identity: tuple[int, int, int, int]) -> DataFile:
+def _unpickled(path: str, name: str, identity: tuple[int, int, int, int]) -> DataFile:
     file = DataFile(path, name)
     if tuple(file._identity) != identity:  # noqa: SLF001 - the constructor of a pickled DataFile
         file.close()
@@ -190,11 +320,15 @@ class Source:
     Args:
         path: Where it is.
         name: How messages call it; the path as given if omitted.
+        open_files: Bounds how many files are open at once; those of a directory share it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], name: str | None = None, open_files: OpenFiles | None = None
+    ) -> None:
         self.path = Path(path)
         self.name = name or os.fspath(path)
+        self._open_files = open_files or OpenFiles()
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -210,7 +344,7 @@ class Source:
         Raises:
             LoadError: If there is none, or it is not a regular file, or may not be read.
         """
-        return DataFile(self.path, self.name)
+        return DataFile(self.path, self.name, self._open_files)
 
     def head(self) -> tuple[bytes, int]:
         """Return the first 4 KiB and the size of the file in bytes.
@@ -235,15 +369,28 @@ class Source:
         parts = relative.replace("\\", "/").split("/")
         if not relative or relative.startswith("/") or "\0" in relative or ".." in parts or ":" in parts[0]:
             raise LoadError(self.name, f"names the file {relative!r}, which is not inside the folder")
-        path = self.path.joinpath(*parts)
+        return self._inside(self.path.joinpath(*parts), relative)
+
+    def listed(self, relative: str) -> Source:
+        """Return what a listing of this directory has found, whatever characters its name holds; never one outside.
+
+        Args:
+            relative: Path below this directory, as the operating system gave it.
+
+        Raises:
+            LoadError: If it is, or lies under, a link that leads out of the directory.
+        """
+        return self._inside(self.path / relative, relative)
+
+    def _inside(self, path: Path, relative: str) -> Source:
         resolved = Path(os.path.realpath(path))  # Path.resolve() would raise where links run in a circle
-        if not any(resolved.is_relative_to(root) for root in _allowed_roots(self.path)):
+        if not any(resolved.is_relative_to(root) for root in self._allowed_roots):
             raise LoadError(self.name, f"{relative!r} is a link that leads out of the folder")
-        return Source(path, f"{self.name.rstrip('/')}/{relative}")
+        return Source(path, f"{self.name.rstrip('/')}/{relative}", self._open_files)
 
-
-def _allowed_roots(folder: Path) -> list[Path]:
-    root = folder.resolve()
-    if root.parent.name == "snapshots":
-        return [root, root.parent.parent / "blobs"]
-    return [root]
+    @cached_property
+    def _allowed_roots(self) -> list[Path]:
+        root = self.path.resolve()
+        if root.parent.name == "snapshots":
+            return [root, root.parent.parent / "blobs"]
+        return [root]

@@ -1,65 +1,71 @@
-"""Open a directory: a model that its files make up together, and every other file beside it."""
+"""Open a directory: a model that its files make up together, and every other file beside it.
+
+Every file beside the model has a key, which begins all that is known of it:
+
+- in the tree, its own tree or, where it has none, an empty one, so that a file on one side only is a difference;
+  of a file that no plugin reads, size and digest;
+- tensors and tables under ``key:name``.
+
+The key is the relative path. Where that is also a key of the model itself, ``./`` goes before it; a colon in it is
+written ``%3A``, so that ``key:name`` can be read in one way only.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.artifact import Artifact, TensorRef
+from diffai_core.artifact import Artifact
 from diffai_core.errors import LoadError, SeparateFilesError, UnknownFormatError
 from diffai_core.findings import NotCompared
+from diffai_core.listing import FolderRules, list_files
 from diffai_core.reading import SCAN_BYTES
 from diffai_core.selection import choose_folder_loader, choose_loader, open_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from diffai_core.files import DataFile, Source
     from diffai_core.registry import Key, Registry
 
-_MOST_FILES = 100_000
-_NO_CONTENT = (".git", ".DS_Store", "._*")
-"""What version control and file managers leave behind."""
+    Options = Mapping[Key, Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class FolderRules:
-    """Which files of a folder belong to it.
+__all__ = ["Folder", "FolderRules", "Part", "match_folders", "open_folder"]
+
+
+class Part(NamedTuple):
+    """A file beside the model: what stands in the tree for it, and what it holds."""
+
+    entry: Any
+    artifact: Artifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Artifact):
+    """A directory as one artefact, and what it is put together from.
 
     Args:
-        recursive: Whether folders inside count.
-        include: Only files of which name or relative path matches one of these patterns, if any.
-        exclude: No files of which name or relative path matches one of these patterns.
+        model: What its files make up together; empty if they are no model.
+        parts: The other files by relative path.
+        keys: Key of each part.
+        not_entered: Folders inside that nobody looked into, ``/`` at the end.
+        unreadable: Damaged files and folders by relative path.
     """
 
-    recursive: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-    def keep(self, relative: str) -> bool:
-        """Whether the file at ``relative`` belongs to the folder.
-
-        Example:
-            >>> FolderRules(include=("*.json",)).keep("runs/metrics.json")
-            True
-        """
-        if self.include and not _matches(relative, self.include):
-            return False
-        return not _matches(relative, self.exclude)
+    model: Artifact
+    parts: Mapping[str, Part]
+    keys: Mapping[str, str]
+    not_entered: tuple[NotCompared, ...]
+    unreadable: Mapping[str, LoadError]
 
     @property
-    def chosen(self) -> bool:
-        """Whether the user picked files, so that the folder is not taken as one model."""
-        return bool(self.include or self.exclude)
-
-
-def _matches(relative: str, patterns: tuple[str, ...]) -> bool:
-    name = relative.rpartition("/")[2]
-    return any(fnmatchcase(name, pattern) or fnmatchcase(relative, pattern) for pattern in patterns)
+    def unknown(self) -> frozenset[str]:
+        """Relative paths of what is there and was not read."""
+        return frozenset((*self.unreadable, *(folder.where for folder in self.not_entered)))
 
 
 def open_folder(
@@ -67,8 +73,8 @@ def open_folder(
     registry: Registry,
     rules: FolderRules,
     forced: str | None = None,
-    options: Mapping[Key, Mapping[str, Any]] | None = None,
-) -> Artifact:
+    options: Options | None = None,
+) -> Folder:
     """Open a directory as one artefact.
 
     If a loader takes the directory for a model, its tensors and tree stand as they are. Every other file is opened
@@ -86,23 +92,129 @@ def open_folder(
         LoadError: If the model is damaged, or nothing in the directory can be read.
     """
     options = options or {}
+    listing = list_files(source, rules)
     model = None if rules.chosen else _open_model(source, registry, forced, options)
-    taken = set() if model is None else {os.path.realpath(file.path) for file in model.files}
-    parts = _Parts(model)
-    for relative in _files(source, rules, parts):
-        if os.path.realpath(source.path / relative) not in taken:
-            parts.add(relative, source, registry, options)
-    if not parts.readable:
+    parts = _Parts(source, registry, options, listing.unreadable)
+    try:
+        taken = {_place(file.path) for file in model.files} if model else set()
+        for relative in listing.files:
+            if not taken or _place(source.path / relative) not in taken:
+                parts.add(relative)
+        if model is None:
+            parts.refuse_if_unreadable()
+    except BaseException:
         parts.close()
-        if parts.errors:
-            raise parts.errors[0]
-        raise LoadError(source.name, "no file in the folder can be read by an installed plugin; see diffai --plugins")
-    return parts.artifact(source)
+        if model is not None:
+            model.close()
+        raise
+    model = model or Artifact(name=source.name, format="folder")
+    keys = _keys([model], parts.found)
+    return _put_together(model, parts.found, keys, listing.not_entered, parts.unreadable)
 
 
-def _open_model(
-    source: Source, registry: Registry, forced: str | None, options: Mapping[Key, Mapping[str, Any]]
-) -> Artifact | None:
+def match_folders(old: Artifact, new: Artifact) -> tuple[Artifact, Artifact]:
+    """Make two artefacts, of which either may be a folder, ready to be compared with each other.
+
+    What one side could not read is left out of the other, where it would seem added or removed; the errors of the
+    first side say that it was not compared. And a file has the same key on both sides.
+
+    Args:
+        old: One side, as it was opened; it stays the one to be closed.
+        new: The other side.
+    """
+    folders = [side for side in (old, new) if isinstance(side, Folder)]
+    unknown = frozenset(chain.from_iterable(folder.unknown for folder in folders))
+    models = [side.model if isinstance(side, Folder) else side for side in (old, new)]
+    keys = _keys(models, chain.from_iterable(folder.parts for folder in folders))
+    return _matched(old, keys, unknown), _matched(new, keys, unknown)
+
+
+def _matched(side: Artifact, keys: Mapping[str, str], unknown: frozenset[str]) -> Artifact:
+    if not isinstance(side, Folder):
+        return side
+    parts = {relative: part for relative, part in side.parts.items() if not _is_among(relative, unknown)}
+    keys = {relative: keys[relative] for relative in parts}
+    if keys == side.keys:
+        return side
+    return _put_together(side.model, parts, keys, side.not_entered, side.unreadable)
+
+
+def _is_among(relative: str, unknown: frozenset[str]) -> bool:
+    """Whether ``relative`` or a folder above it is unknown."""
+    if not unknown or relative in unknown:
+        return bool(unknown)
+    names = relative.split("/")[:-1]
+    return any(f"{folder}/" in unknown for folder in accumulate(names, "{}/{}".format))
+
+
+def _keys(models: Iterable[Artifact], relatives: Iterable[str]) -> dict[str, str]:
+    """Return the key of each file, unlike any key of the models and of other files."""
+    taken: set[str] = set()
+    for model in models:
+        taken.update(model.tree)
+        taken.update(name.partition(":")[0] for name in chain(model.tensors, model.tables))
+    keys: dict[str, str] = {}
+    for relative in sorted(set(relatives)):
+        key = relative.replace(":", "%3A")
+        while key in taken:
+            key = f"./{key}"
+        taken.add(key)
+        keys[relative] = key
+    return keys
+
+
+def _put_together(
+    model: Artifact,
+    parts: Mapping[str, Part],
+    keys: Mapping[str, str],
+    not_entered: tuple[NotCompared, ...],
+    unreadable: Mapping[str, LoadError],
+) -> Folder:
+    contents = _Contents(model)
+    for relative, part in parts.items():
+        contents.add(keys[relative], part)
+    return Folder(
+        name=model.name,
+        format=model.format,
+        tensors=contents.tensors,
+        tree=contents.tree,
+        tables=contents.tables,
+        graph=model.graph,
+        files=tuple(contents.files),
+        not_readable=(*contents.not_readable, *not_entered),
+        errors=(*model.errors, *unreadable.values()),
+        model=model,
+        parts=parts,
+        keys=keys,
+        not_entered=not_entered,
+        unreadable=unreadable,
+    )
+
+
+class _Contents:
+    """All that a folder holds, by key."""
+
+    def __init__(self, model: Artifact) -> None:
+        self.tensors = dict(model.tensors)
+        self.tree = dict(model.tree)
+        self.tables = dict(model.tables)
+        self.files = list(model.files)
+        self.not_readable = list(model.not_readable)
+
+    def add(self, key: str, part: Part) -> None:
+        """Add a file under its key."""
+        artifact = part.artifact
+        self.tree[key] = part.entry
+        for name, ref in artifact.tensors.items():
+            self.tensors[f"{key}:{name}"] = replace(ref, name=f"{key}:{name}")
+        self.tables.update({f"{key}:{name}": table for name, table in artifact.tables.items()})
+        self.files.extend(artifact.files)
+        self.not_readable.extend(NotCompared(f"{key}:{lost.where}", lost.reason) for lost in artifact.not_readable)
+        if artifact.graph is not None:
+            self.not_readable.append(NotCompared(key, "a graph among other files; compare this file by itself"))
+
+
+def _open_model(source: Source, registry: Registry, forced: str | None, options: Options) -> Artifact | None:
     """Open the folder as one model, if a loader takes it for one."""
     loader = choose_folder_loader(source, registry, forced)
     if loader is None:
@@ -113,99 +225,87 @@ def _open_model(
         return None
 
 
-def _files(source: Source, rules: FolderRules, parts: _Parts) -> Iterator[str]:
-    """Yield relative paths in sorted order; folders that are not entered are noted as not compared."""
-    count = 0
-    for folder, names, files in os.walk(source.path, onerror=_refuse):
-        below = Path(folder).relative_to(source.path).as_posix()
-        names[:] = sorted(name for name in names if not _matches(name, _NO_CONTENT))
-        prefix = "" if below == "." else f"{below}/"
-        for name in sorted(files):
-            count += 1
-            if count > _MOST_FILES:
-                raise LoadError(source.name, f"holds more than {_MOST_FILES:,} files; choose some with --include")
-            if rules.keep(prefix + name) and not _matches(name, _NO_CONTENT):
-                yield prefix + name
-        if not rules.recursive:
-            parts.skipped.extend(f"{name}/" for name in names if not rules.chosen)
-            return
-
-
-def _refuse(error: OSError) -> None:
-    raise LoadError(error.filename, (error.strerror or str(error)).lower()) from error
+def _place(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return folder and name of a file, the same however its folder is reached; a link to it is another file."""
+    folder, name = os.path.split(path)
+    return os.path.realpath(folder), name
 
 
 class _Parts:
-    """Gathers what the files of a folder hold."""
+    """Opens the files beside the model; whatever is wrong with one is kept, not raised.
 
-    def __init__(self, model: Artifact | None) -> None:
-        self.tensors: dict[str, TensorRef] = dict(model.tensors) if model else {}
-        self.tree: dict[str, Any] = dict(model.tree) if model else {}
-        self.tables: dict[str, Any] = dict(model.tables) if model else {}
-        self.graph = model.graph if model else None
-        self.files: list[DataFile] = list(model.files) if model else []
-        self.not_readable = list(model.not_readable) if model else []
-        self.errors = list(model.errors) if model else []
-        self.skipped: list[str] = []
-        self.format = model.format if model else "folder"
-        self.readable = model is not None
+    Args:
+        source: The directory.
+        registry: The plugins.
+        options: Options of the loaders by spec.
+        unreadable: What is already known to be damaged, by relative path.
+    """
 
-    def add(self, relative: str, source: Source, registry: Registry, options: Mapping[Key, Mapping[str, Any]]) -> None:
-        """Open one file; whatever is wrong with it is kept, not raised."""
+    def __init__(
+        self, source: Source, registry: Registry, options: Options, unreadable: Mapping[str, LoadError]
+    ) -> None:
+        self.found: dict[str, Part] = {}
+        self.unreadable = dict(unreadable)
+        self._source = source
+        self._registry = registry
+        self._options = options
+        self._n_recognised = 0
+
+    def add(self, relative: str) -> None:
+        """Open one file."""
         try:
-            child = source.child(relative)
-            loader = choose_loader(child, registry)
-            part = open_with(loader, child, options.get(loader.key, loader.defaults))
+            part = self._open(self._source.listed(relative))
+        except LoadError as error:
+            # A new one: the traceback would keep what the loader has read.
+            self.unreadable[relative] = LoadError(error.path, error.reason, error.offset)
+            return
+        self.found[relative] = part
+        if not part.artifact.tensors:
+            for file in part.artifact.files:
+                file.release()
+
+    def _open(self, source: Source) -> Part:
+        try:
+            loader = choose_loader(source, self._registry)
+            artifact = open_with(loader, source, self._options.get(loader.key, loader.defaults))
         except UnknownFormatError:
-            self._add_bytes(relative, source)
+            return _open_bytes(source)
         except LoadError as error:
-            if error.reason == "is empty":
-                self._add_bytes(relative, source)
-            else:
-                self.errors.append(error)
-        else:
-            self._add_artifact(relative, part)
+            if error.reason != "is empty":
+                raise
+            return _open_bytes(source)
+        self._n_recognised += 1
+        return Part(artifact.tree, artifact)
 
-    def _add_artifact(self, relative: str, part: Artifact) -> None:
-        self.readable = True
-        for name, ref in part.tensors.items():
-            self.tensors[f"{relative}:{name}"] = replace(ref, name=f"{relative}:{name}")
-        if part.tree:
-            self.tree[relative] = part.tree
-        self.tables.update({f"{relative}:{name}": table for name, table in part.tables.items()})
-        self.not_readable.extend(NotCompared(f"{relative}:{lost.where}", lost.reason) for lost in part.not_readable)
-        if part.graph is not None:
-            self.not_readable.append(NotCompared(relative, "a graph among other files; compare this file by itself"))
-        self.files.extend(part.files)
+    def refuse_if_unreadable(self) -> None:
+        """Raise if no plugin reads any of the files.
 
-    def _add_bytes(self, relative: str, source: Source) -> None:
-        try:
-            file = source.child(relative).open()
-            self.files.append(file)
-            digest = hashlib.blake2b(digest_size=16)
-            for place in range(0, file.size, SCAN_BYTES):
-                digest.update(file.read(place, min(SCAN_BYTES, file.size - place)))
-        except LoadError as error:
-            self.errors.append(error)
-        else:
-            self.tree[relative] = f"{file.size:,} bytes, blake2b {digest.hexdigest()}"
-
-    def artifact(self, source: Source) -> Artifact:
-        """Return the folder as one artefact."""
-        inside = [NotCompared(name, "is a folder; --recursive compares what is in it") for name in self.skipped]
-        return Artifact(
-            name=source.name,
-            format=self.format,
-            tensors=self.tensors,
-            tree=self.tree,
-            tables=self.tables,
-            graph=self.graph,
-            files=tuple(self.files),
-            not_readable=(*self.not_readable, *inside),
-            errors=tuple(self.errors),
-        )
+        Raises:
+            LoadError: What is wrong with the first of them, if it is damaged.
+        """
+        if not self._n_recognised:
+            reason = "no file in the folder can be read by an installed plugin; see diffai --plugins"
+            raise next(iter(self.unreadable.values()), LoadError(self._source.name, reason))
 
     def close(self) -> None:
         """Close what was opened."""
-        for file in self.files:
-            file.close()
+        for part in self.found.values():
+            part.artifact.close()
+
+
+def _open_bytes(source: Source) -> Part:
+    """Open a file that no plugin reads: its size and digest stand for it."""
+    file = source.open()
+    try:
+        entry = f"{file.size:,} bytes, blake2b {_digest(file)}"
+    except BaseException:
+        file.close()
+        raise
+    return Part(entry, Artifact(name=source.name, format="bytes", files=(file,)))
+
+
+def _digest(file: DataFile) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for place in range(0, file.size, SCAN_BYTES):
+        digest.update(file.read(place, min(SCAN_BYTES, file.size - place)))
+    return digest.hexdigest()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from command import run_diffai
+from command import DIFFAI, findings_of, report_of, run_diffai
 from safetensors_files import write_safetensors
 
 if TYPE_CHECKING:
@@ -138,3 +140,121 @@ def test_a_file_only_on_one_side_is_a_difference(model: Path) -> None:
     done = run_diffai(model, other)
     assert done.returncode == 1
     assert "extra.txt" in done.stdout
+
+
+def test_a_file_without_content_on_one_side_only_is_a_difference(model: Path) -> None:
+    other = copy(model)
+    (other / "empty.json").write_text("{}")
+    write_safetensors(other / "empty.safetensors.bak", {})
+    report = report_of(model, other)
+    assert report["exit_code"] == 1
+    assert set(findings_of(report, "added")) == {'["empty.json"]', '["empty.safetensors.bak"]'}
+    assert run_diffai(other, copy(other, "third")).stdout.startswith("identical files")
+
+
+def test_a_file_with_tensors_on_one_side_only_is_one_difference_besides_its_tensors(tmp_path: Path) -> None:
+    for side in ("old", "new"):
+        (tmp_path / side).mkdir()
+        np.save(tmp_path / side / "x.npy", W)
+    np.save(tmp_path / "new" / "y.npy", W)
+    report = report_of(tmp_path / "old", tmp_path / "new")
+    assert set(findings_of(report, "added")) == {'["y.npy"]'}
+    assert set(findings_of(report, "tensor_added")) == {"y.npy:array"}
+
+
+def test_a_link_to_a_folder_inside_is_entered(model: Path) -> None:
+    (model / "step-1").mkdir()
+    (model / "step-1" / "state.json").write_text('{"step": 1}')
+    (model / "step-2").mkdir()
+    (model / "step-2" / "state.json").write_text('{"step": 2}')
+    other = shutil.copytree(model, model.parent / "copy", symlinks=True)
+    (model / "latest").symlink_to("step-1")
+    (other / "latest").symlink_to("step-2")
+    report = report_of(model, other, "-r")
+    assert report["exit_code"] == 1
+    assert set(findings_of(report, "modified")) == {'["latest/state.json"].step'}
+    assert report_of(other, other, "-r")["exit_code"] == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [(".", "lies in itself"), ("..", "leads out"), ("../outside", "leads out")]
+)
+def test_a_link_to_a_folder_that_cannot_be_entered_is_never_a_pass(model: Path, target: str, reason: str) -> None:
+    (model.parent / "outside").mkdir()
+    (model.parent / "outside" / "x.json").write_text("{}")
+    (model / "link").symlink_to(target)
+    for options in (("-r",), (), ("--include", "*.json")):
+        done = run_diffai(model, model, *options)
+        assert done.returncode == 3, options
+        assert "link/" in done.stdout
+        assert reason in done.stdout
+    assert run_diffai(model, model, "-r", "--exclude", "link").returncode == 0
+
+
+def test_links_that_lead_to_each_other_are_entered_once(model: Path) -> None:
+    for name, target in (("a", "../b"), ("b", "../a")):
+        (model / name).mkdir()
+        (model / name / "x.json").write_text("{}")
+        (model / name / "link").symlink_to(target)
+    report = report_of(model, model, "-r")
+    assert report["exit_code"] == 3
+    assert [lost["where"] for lost in report["not_compared"]] == ["a/link/link/", "b/link/link/"]
+
+
+@pytest.mark.parametrize("options", [("--include", "*.json"), ("--exclude", "*.bin"), ()])
+def test_chosen_files_of_a_folder_that_is_not_entered_are_never_a_pass(model: Path, options: tuple[str, ...]) -> None:
+    (model / "sub" / "deep").mkdir(parents=True)
+    (model / "sub" / "deep" / "x.json").write_text("{}")
+    done = run_diffai(model, model, *options)
+    assert done.returncode == 3
+    assert "sub/" in done.stdout
+    assert run_diffai(model, model, *options, "-r").returncode == 0
+    assert run_diffai(model, model, *options, "--exclude", "sub").returncode == 0
+    assert run_diffai(model, model, *options, "--exclude", "sub/").returncode == 0
+
+
+def test_a_folder_that_holds_no_chosen_file_is_not_mentioned(model: Path) -> None:
+    (model / "sub").mkdir()
+    (model / "sub" / "x.bin").write_bytes(b"x")
+    assert run_diffai(model, model, "--include", "*.json").returncode == 0
+    assert run_diffai(model, model, "--exclude", "*.bin").returncode == 0
+    assert run_diffai(model, model, "--include", "*.bin", "--include", "*.json").returncode == 3
+
+
+def test_an_excluded_folder_is_not_entered(model: Path) -> None:
+    other = copy(model)
+    for folder, text in ((model, "{}"), (other, '{"a": 1}')):
+        (folder / "runs" / "logs").mkdir(parents=True)
+        (folder / "runs" / "logs" / "x.json").write_text(text)
+    assert run_diffai(model, other, "-r").returncode == 1
+    for pattern in ("logs", "logs/", "runs/logs", "runs"):
+        assert run_diffai(model, other, "-r", "--exclude", pattern).returncode == 0
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_that_names_it(model: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("the superuser may list every folder")
+    (model / "sub").mkdir()
+    (model / "sub").chmod(0)
+    try:
+        done = run_diffai(model, model, "-r")
+    finally:
+        (model / "sub").chmod(0o700)
+    assert done.returncode == 2
+    assert "model/sub/: permission denied" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("write", ["json", "npy"])
+def test_folders_of_many_more_files_than_may_be_open_are_compared(tmp_path: Path, write: str) -> None:
+    for side in ("old", "new"):
+        (tmp_path / side).mkdir()
+        for number in range(400):
+            path = tmp_path / side / f"{number}.{write}"
+            if write == "npy":
+                np.save(path, W + number)
+            else:
+                path.write_text(json.dumps({"number": number}))
+    command = f'ulimit -n 200 && exec "{DIFFAI}" old new'
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("identical files")
