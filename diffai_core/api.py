@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_core import values
 from diffai_core.files import Source
-from diffai_core.folder import FolderRules, open_folder
+from diffai_core.folder import FolderRules, match_folders, open_folder
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
 from diffai_core.options import checked_value
 from diffai_core.registry import load_registry
@@ -67,7 +67,7 @@ def compare_paths(
     paths = [values.input_path(name, path) for name, path in (("OLD", old), ("NEW", new))]
     with ExitStack() as stack:
         artifacts = [stack.enter_context(_open(Source(path), registry, opening)) for path in paths]
-        return compare_artifacts(artifacts[0], artifacts[1], comparators, settings)
+        return compare_artifacts(*match_folders(*artifacts), comparators, settings)
 
 
 def _open(source: Source, registry: Registry, opening: Opening) -> Artifact:

@@ -22,7 +22,7 @@ def core_options() -> dict[str, list[click.Parameter]]:
             option("-f", "--input-format", metavar="NAME", help="Read both inputs as this format."),
             option("-r", "--recursive", is_flag=True, help="Compare folders with everything below them."),
             option("--include", multiple=True, metavar="GLOB", help="In folders, only files that match; repeatable."),
-            option("--exclude", multiple=True, metavar="GLOB", help="In folders, no files that match; repeatable."),
+            option("--exclude", multiple=True, metavar="GLOB", help="In folders, nothing that matches; repeatable."),
         ],
         "Selection": [
             option(

@@ -258,3 +258,13 @@ def test_folders_of_many_more_files_than_may_be_open_are_compared(tmp_path: Path
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("identical files")
+
+
+def test_a_file_damaged_on_one_side_is_trouble_and_not_also_an_addition(model: Path) -> None:
+    other = copy(model)
+    (other / "config.json").write_text("{")
+    for pair in ((model, other), (other, model)):
+        done = run_diffai(*pair)
+        assert done.returncode == 2
+        assert done.stderr.count("config.json") == 1
+        assert not [line for line in done.stdout.splitlines() if line.strip()[:1] in {"+", "-"} and "config" in line]

@@ -99,6 +99,8 @@ def test_a_path_that_may_not_be_looked_at_is_an_error_of_one_line(registry_of, f
     def denied(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    with monkeypatch.context() as patch, pytest.raises(LoadError, match=r"^model: permission denied$"):
+    registry = registry_of()
+    with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.stat", denied)
-        open_artifact(folder, registry_of())
+        with pytest.raises(LoadError, match=r"^model: permission denied$"):
+            open_artifact(folder, registry)
