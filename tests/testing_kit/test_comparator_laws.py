@@ -75,7 +75,7 @@ def test_a_default_that_the_comparator_does_not_bear_is_caught():
         ("StartsAtOne", "cut at"),
         ("KeepsTheLeft", "cut at"),
         ("Subtracts", "cut at"),
-        ("HoldsAFunction", "pickle"),
+        ("HoldsAFunction", "pickle|get local object"),  # as Python words it before and from 3.13
         ("IsRandom", "cut at"),
     ],
 )
