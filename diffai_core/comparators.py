@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NOT_COMPARED = "not_compared"
 """Kind of the findings with which a comparator says what it could not compare; they are never a pass."""
+VALUES_WITHIN_TOLERANCE = "values_within_tolerance"
+"""Kind of the finding with which a comparator says how many values (``n_values``) differ within the tolerance."""
 _STATUSES = frozenset({"measured", "estimated", "bounded", "hint", "not_measurable"})
 _LEVELS = frozenset({"info", "change", "warning", "error"})
 
@@ -47,6 +49,12 @@ class ComparatorRun:
         if not set(self.spec.facets) - {"tensors"}:
             return 0
         return sum(finding.level == "change" for finding in self.findings)
+
+    @property
+    def n_within_tolerance(self) -> int:
+        """Values beside the tensors that differ within the tolerance given."""
+        told = (finding.values for finding in self.findings if finding.kind == VALUES_WITHIN_TOLERANCE)
+        return sum(int(values.get("n_values", 0)) for values in told)
 
 
 def run_comparator(

@@ -52,6 +52,7 @@ def judge(
     others: int,
     not_compared: Sequence[NotCompared],
     *,
+    tolerated: int,
     selected: bool,
 ) -> Verdict:
     """Return the verdict.
@@ -63,6 +64,7 @@ def judge(
         counts: How many of them fared how.
         others: Differences found outside the tensors, in metadata and configuration.
         not_compared: What nothing compared, tensors included.
+        tolerated: Values outside the tensors that differ within the tolerance.
         selected: Whether the run looked at some of the keys only; the files as a whole are then not judged.
 
     Raises:
@@ -76,9 +78,9 @@ def judge(
         missing = f"; {len(not_compared):,} not compared" if not_compared else ""
         return Verdict(Identity.DIFFERENT, f"{_plural(others, 'value')} changed{missing}")
     if not_compared:
-        return Verdict(Identity.INCONCLUSIVE, f"no difference found, but {len(not_compared):,} not compared")
-    if counts.equal_values or counts.within_tolerance:
-        return Verdict(Identity.EQUAL_VALUES, _equalities(counts) + scope + _metadata(others))
+        return Verdict(Identity.INCONCLUSIVE, _inconclusive(results, not_compared))
+    if counts.equal_values or counts.within_tolerance or tolerated:
+        return Verdict(Identity.EQUAL_VALUES, _equalities(counts, tolerated) + scope + _metadata(others))
     return _judge_identical(old, new, results, others, scope)
 
 
@@ -110,11 +112,21 @@ _WORDS = {
 }
 
 
-def _equalities(counts: Counts) -> str:
+def _inconclusive(results: Sequence[PairResult], not_compared: Sequence[NotCompared]) -> str:
+    if len(not_compared) > 1:
+        return f"no difference found, but {len(not_compared):,} not compared"
+    missing = not_compared[0]
+    if missing.where == "selection" and not results:
+        return f"nothing was compared: {missing.reason}"
+    return f"no difference found, but {missing.where} was not compared"
+
+
+def _equalities(counts: Counts, tolerated: int) -> str:
     names = ("equal_values", "within_tolerance", "identical")
     total = sum(getattr(counts, name) for name in names)
     parts = [f"{getattr(counts, name):,} {_WORDS.get(name, name)}" for name in names if getattr(counts, name)]
-    return f"{_plural(total, 'tensor')}: {', '.join(parts)}"
+    tensors = [f"{_plural(total, 'tensor')}: {', '.join(parts)}"] if total else []
+    return "; ".join([*tensors, *([f"{_plural(tolerated, 'other value')} within tolerance"] if tolerated else [])])
 
 
 def _metadata(others: int) -> str:

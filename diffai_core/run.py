@@ -122,7 +122,8 @@ def _report(
     counts = count_tensors(results)
     not_compared = tuple(dict.fromkeys(_not_compared(old, new, results, runs, settings.keys)))
     others = sum(run.n_changes_beside_tensors for run in runs)
-    verdict = judge(old, new, results, counts, others, not_compared, selected=settings.keys.active)
+    tolerated = sum(run.n_within_tolerance for run in runs)
+    verdict = judge(old, new, results, counts, others, not_compared, tolerated=tolerated, selected=settings.keys.active)
     findings = (
         *map(_damaged, (*old.errors, *new.errors)),
         *(_unreadable(result) for result in results if result.reason),

@@ -161,3 +161,22 @@ def test_every_single_changed_element_is_found_with_its_index(tmp_path: Path) ->
         text = run_diffai(*paths).stdout
         assert f"at {list(index)}" in text
         assert text.startswith("different: 1 of 1 tensor changed")
+
+
+def test_a_config_value_within_the_tolerance_is_said_and_is_no_difference(tmp_path: Path) -> None:
+    old, new = tmp_path / "a.json", tmp_path / "b.json"
+    old.write_text('{"lr": 0.001, "steps": 5}')
+    new.write_text('{"lr": 0.0010001, "steps": 5}')
+    done = run_diffai(old, new, "--epsilon", "1e-3", "--brief")
+    assert (done.stdout, done.returncode) == ("equal values, other bits: 1 other value within tolerance\n", 0)
+    assert run_diffai(old, new, "--epsilon", "1e-9", "--brief").returncode == 1
+
+
+def test_metadata_within_the_tolerance_beside_equal_tensors_is_said(tmp_path: Path) -> None:
+    for name, rate in (("a", 0.001), ("b", 0.0010001)):
+        (tmp_path / name).mkdir()
+        write_safetensors(tmp_path / name / "m.safetensors", {"x": WEIGHTS})
+        (tmp_path / name / "config.json").write_text(f'{{"lr": {rate}}}')
+    done = run_diffai(tmp_path / "a", tmp_path / "b", "--epsilon", "1e-3", "--brief")
+    assert done.stdout == "equal values, other bits: 1 tensor: 1 identical; 1 other value within tolerance\n"
+    assert done.returncode == 0

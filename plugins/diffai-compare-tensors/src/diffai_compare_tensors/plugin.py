@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TENSOR_DETAILS = Option(
-    "tensor-details", "Show every changed tensor, with minimum, maximum, norms and counts of changed elements."
+    "tensor-details", "Add the norm ratio, mean and spread of the difference, and counts to each changed tensor."
 )
 DIFF_ONLY = Option("diff-only", "With --show-structure, list only what differs.")
 SORT = Option(

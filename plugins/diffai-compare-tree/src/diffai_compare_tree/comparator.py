@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_compare_tree.describe import nothing_selected
+from diffai_compare_tree.describe import nothing_selected, within_tolerance
 from diffai_compare_tree.walk import Rules, Walk
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield one finding for each difference between the trees, sorted by key.
 
-    Kinds: ``added``, ``removed``, ``modified``, ``type_changed``, ``duplicate_id``, ``repeated_difference`` and
-    ``not_compared``; the README says what each means and how paths are written.
+    Kinds: ``added``, ``removed``, ``modified``, ``type_changed``, ``duplicate_id``, ``repeated_difference``,
+    ``values_within_tolerance`` and ``not_compared``; the README says what each means and how paths are written.
 
     Args:
         comparison: The two artefacts, the selection of keys and the tolerances.
@@ -31,7 +31,15 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
         ignore_whitespace=options.get("ignore_whitespace", False),
     )
     trees = comparison.old.tree, comparison.new.tree
-    yield from Walk(rules).findings(*trees)
+    told = set()
+    for finding in Walk(rules).findings(*trees):
+        told.add(finding.where)
+        yield finding
+    exact = rules.exact
+    if exact != rules:
+        n_tolerated = sum(finding.where not in told for finding in Walk(exact).findings(*trees))
+        if n_tolerated:
+            yield within_tolerance(n_tolerated)
     if rules.keys.active and not comparison.results and not any(_selects(rules, tree) for tree in trees):
         yield nothing_selected()
 

@@ -94,6 +94,11 @@ def nothing_selected() -> Finding:
     )
 
 
+def within_tolerance(n_values: int) -> Finding:
+    """Return the finding that values differ and count as equal, by the tolerance or the other options given."""
+    return Finding("values_within_tolerance", level="info", values={"n_values": n_values}, null=0)
+
+
 def repeated(where: str, n_skipped: int) -> Finding:
     """Return the finding that differences already listed stand at further paths, because values are shared."""
     return Finding(

@@ -18,12 +18,12 @@ from diffai_compare_tree.values import (
     type_name,
     within,
 )
-from diffai_core.plugin import ABSENT, Tolerance
+from diffai_core.plugin import ABSENT, Tolerance, Tolerances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from diffai_core.plugin import Finding, KeyFilter, Tolerances
+    from diffai_core.plugin import Finding, KeyFilter
 
 MAX_VISITS = 100
 """How often a container that is shared by many paths is compared again, each time reporting at the new path."""
@@ -50,6 +50,11 @@ class Rules:
     id_key: str = ""
     ignore_case: bool = False
     ignore_whitespace: bool = False
+
+    @property
+    def exact(self) -> Rules:
+        """The same selection and pairing, where nothing but equality will do."""
+        return Rules(self.keys, Tolerances(), self.id_key)
 
     @property
     def same_at_every_path(self) -> bool:
