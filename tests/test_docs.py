@@ -17,6 +17,7 @@ import pytest
 from documents import broken_links, matches, pages, sessions, text
 from repository import CORE, ROOT, modules, plugins
 
+import diffai_core.plugin
 from diffai_core import hookspecs, specs
 
 TESTED_PAGES = ["README.md", *(page for page in pages() if page.startswith("docs/user-guide/"))]
@@ -181,3 +182,10 @@ def test_there_are_examples_in_docstrings():
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = [test for name in CORE_MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
     assert len(found) >= len(HOOKS)
+
+
+def test_every_name_that_a_plugin_may_import_has_its_line():
+    page = (ROOT / "docs/reference/plugin-api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted(diffai_core.plugin.__all__)
+    assert {f"`{member.name}`" for member in diffai_core.plugin.Relation} <= set(re.findall(r"`\w+`", page))

@@ -169,6 +169,10 @@ def test_a_metadata_change_beside_identical_tensors_is_a_difference():
             ),
             "    w: mean=0.123->0.123, n_zero=0, skew=n/a->0.5, ks_d=0.25",
         ),
+        (
+            Finding("tensor_statistics", "w", status="bounded", level="info", old={"q500": 4.0}, new={"q500": 5.0}),
+            "    w: status=bounded, q500=4->5",
+        ),
         (Finding("node_added", "n1", new={"op": "Add"}), '  + n1: {"op": "Add"} (node_added)'),
         (Finding("node_moved", "n1", old=1, new=2, values={"hops": 3}), "  ~ n1: 1 -> 2 (node_moved), hops=3"),
     ],

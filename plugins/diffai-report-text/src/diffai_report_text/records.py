@@ -129,6 +129,8 @@ def _side_by_side(finding: Finding, _view: View) -> Line:
         f"{visible(str(field))}={_both(old, new, field)}"
         for field in [*old, *(field for field in new if field not in old)]
     ]
+    if finding.status != "measured":
+        fields.insert(0, f"status={finding.status}")
     return Line(" " if finding.level == "info" else "~", name(finding.where), fields or ["{}"])
 
 
