@@ -91,16 +91,21 @@ def measure(
     if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
 
         def work(segment: tuple[Leaf, ...]) -> dict[str, Any]:
-            return _measure_segment(job, folds, workspace(), leaf_reader(job.old), leaf_reader(job.new), segment)
+            return _measure_segment(job, folds, workspace(), *_readers(job), segment)
 
         states = _merge(folds, ordered_map(work, job.segments()), job.layout)
     else:
-        old = leaf_reader(job.old)
-        new = old if job.new is job.old else leaf_reader(job.new)
+        old, new = _readers(job)
         in_order = (_measure_segment(job, folds, workspace(), old, new, segment) for segment in job.segments())
         states = _merge(folds, in_order, job.layout)
         _finish(old, new)
     return {name: fold.finish(states[name]) for name, fold in folds.items()}
+
+
+def _readers(job: TensorJob) -> tuple[LeafReader, LeafReader]:
+    """Return the readers of both tensors; one and the same where a tensor is measured against itself."""
+    old = leaf_reader(job.old)
+    return old, old if job.new is job.old else leaf_reader(job.new)
 
 
 def _measure_segment(

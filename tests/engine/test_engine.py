@@ -266,3 +266,22 @@ def test_keys_filter_applies_to_either_name_of_a_renamed_pair() -> None:
     for pattern in ("first", "second"):
         report = compare_artifacts(old, new, (), Settings(keys=KeyFilter(re.compile(pattern))))
         assert report.counts.renamed == 1
+
+
+def test_an_identical_tensor_in_a_file_is_measured_like_one_in_memory_and_read_once_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = ARRAYS["tall"]
+    in_files = TensorPair(file_tensor("x", array, tmp_path), file_tensor("x", array, tmp_path))
+    in_memory = TensorPair(block_tensor("x", array), block_tensor("x", array))
+    leaves_read = []
+    leaf = reading.FileLeaves.leaf
+    monkeypatch.setattr(
+        reading.FileLeaves, "leaf", lambda self, start, count: leaves_read.append(count) or leaf(self, start, count)
+    )
+    wanted = plan(jobs=1)
+    wanted = PassPlan(wanted.folds, dict.fromkeys(NEEDS, "paired"), Tolerances())
+    results = run_pass(wanted, [in_files, in_memory])
+    assert results[0].relation is Relation.IDENTICAL
+    assert results[0].statistics == results[1].statistics
+    assert sum(leaves_read) == array.size
