@@ -279,8 +279,7 @@ def test_an_identical_tensor_in_a_file_is_measured_like_one_in_memory_and_read_o
     monkeypatch.setattr(
         reading.FileLeaves, "leaf", lambda self, start, count: leaves_read.append(count) or leaf(self, start, count)
     )
-    wanted = plan(jobs=1)
-    wanted = PassPlan(wanted.folds, dict.fromkeys(NEEDS, "paired"), Tolerances())
+    wanted = PassPlan(plan().folds, dict.fromkeys(NEEDS, "paired"), Tolerances())
     results = run_pass(wanted, [in_files, in_memory])
     assert results[0].relation is Relation.IDENTICAL
     assert results[0].statistics == results[1].statistics
