@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from diffai_core.accumulators import LEAF, SEGMENT_LEAVES, Workspace
 from diffai_core.errors import LoadError
+from diffai_core.layout import LEAF, SEGMENT_LEAVES
 from diffai_core.measuring import Folds, OrderedMap, TensorJob, identical, measure, relation_of
 from diffai_core.pairing import PairResult, Relation, TensorPair
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
 
+    from diffai_core.accumulators import Workspace
     from diffai_core.artifact import TensorRef
     from diffai_core.keys import Tolerances
     from diffai_core.specs import Scope
@@ -59,9 +60,23 @@ class PassPlan:
         """Workers that fit into the memory."""
         return max(1, min(self.jobs, self.max_memory // (_WORKER_BYTES * _WINDOW)))
 
-    def folds_beyond(self, *scopes: Scope) -> Folds:
-        """Return the folds whose scope is one of ``scopes``."""
-        return {name: fold for name, fold in self.folds.items() if self.scopes[name] in scopes}
+    @cached_property
+    def folds_of_changed(self) -> Folds:
+        """What is measured of two tensors whose bytes differ."""
+        return self._folds("changed", "paired", "all")
+
+    @cached_property
+    def folds_of_identical(self) -> Folds:
+        """What is measured also of two tensors whose bytes are equal."""
+        return self._folds("paired", "all")
+
+    @cached_property
+    def folds_of_unpaired(self) -> Folds:
+        """What is measured also of tensors that were added or removed."""
+        return self._folds("all")
+
+    def _folds(self, *scopes: Scope) -> Folds:
+        return {name: self.folds[name] for name in self.folds if self.scopes[name] in scopes}
 
 
 def run_pass(plan: PassPlan, pairs: Iterable[TensorPair]) -> list[PairResult]:
@@ -114,6 +129,8 @@ class Workers:
     def workspace(self) -> Workspace:
         """Return the scratch arrays of the calling thread."""
         if not hasattr(self._local, "workspace"):
+            from diffai_core.accumulators import Workspace
+
             self._local.workspace = Workspace()
         found: Workspace = self._local.workspace
         return found
@@ -178,7 +195,7 @@ def _measure_alone(
 ) -> PairResult:
     """Measure an added or removed tensor against itself, if a statistic is wanted for all tensors."""
     ref = pair.new or pair.old
-    folds = plan.folds_beyond("all")
+    folds = plan.folds_of_unpaired
     if ref is None or not folds:
         return PairResult(pair, None)
     job = TensorJob.of(ref, ref, plan.tolerances.of(pair.key))
@@ -203,13 +220,12 @@ def _compare_equal_shapes(
 ) -> PairResult:
     tolerance = plan.tolerances.of(pair.key)
     if identical(TensorJob.of(old, new, tolerance), ordered_map):
-        folds = plan.folds_beyond("paired", "all")
-        job = TensorJob.of(new, new, tolerance)
-        statistics = measure(job, folds, workspace, ordered_map) if folds else {}
+        folds = plan.folds_of_identical
+        statistics = measure(TensorJob.of(new, new, tolerance), folds, workspace, ordered_map) if folds else {}
         return PairResult(pair, Relation.IDENTICAL, statistics)
     if old.dtype != new.dtype and "opaque" in {old.dtype.kind, new.dtype.kind}:
         return PairResult(pair, Relation.CHANGED)
-    statistics = measure(TensorJob.of(old, new, tolerance), plan.folds, workspace, ordered_map)
+    statistics = measure(TensorJob.of(old, new, tolerance), plan.folds_of_changed, workspace, ordered_map)
     return PairResult(pair, relation_of(statistics["changes"]), statistics)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.accumulators import ACCUMULATORS, Block, Fold, PairLayout
 from diffai_core.errors import PluginError
 from diffai_core.lazy import resolve
+from diffai_core.registry import CORE_STATISTICS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from diffai_core.accumulators import Block, Fold
+    from diffai_core.layout import PairLayout
     from diffai_core.registry import Registered
     from diffai_core.specs import ComparatorSpec, Scope
 
@@ -63,6 +66,34 @@ def _guarded(function: Any, *arguments: Any) -> Any:
         return FoldFailure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
+class NeededFolds(Mapping[str, "Fold[Any, Any]"]):
+    """Folds by name. The core's, and NumPy with them, are imported when the first of them is asked for.
+
+    Args:
+        core: Names of the core's folds; they come first, so that what a plugin does to shared arrays cannot
+            reach them.
+        third_party: The folds of plugins.
+    """
+
+    def __init__(self, core: Iterable[str], third_party: Mapping[str, Fold[Any, Any]]) -> None:
+        self._core = tuple(core)
+        self._third_party = third_party
+
+    def __getitem__(self, name: str) -> Fold[Any, Any]:
+        if name not in self._core:
+            return self._third_party[name]
+        from diffai_core.accumulators import ACCUMULATORS
+
+        return ACCUMULATORS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._core
+        yield from self._third_party
+
+    def __len__(self) -> int:
+        return len(self._core) + len(self._third_party)
+
+
 @dataclass(frozen=True)
 class FoldPlan:
     """The union of what the comparators need.
@@ -80,21 +111,21 @@ class FoldPlan:
 
 def plan_folds(comparators: Sequence[Registered[ComparatorSpec]]) -> FoldPlan:
     """Return what to measure so that every comparator finds what it needs."""
-    folds: dict[str, Fold[Any, Any]] = {"changes": ACCUMULATORS["changes"]}
+    third_party: dict[str, Fold[Any, Any]] = {}
     scopes: dict[str, Scope] = {"changes": "changed"}
     broken: dict[str, PluginError] = {}
     for registered in comparators:
         spec = registered.spec
         for need in spec.needs:
             try:
-                folds.setdefault(need, ACCUMULATORS[need] if need in ACCUMULATORS else _third_party(need, registered))
+                if need not in CORE_STATISTICS and need not in third_party:
+                    third_party[need] = _third_party(need, registered)
             except PluginError as error:
                 broken[spec.name] = error
                 break
             scopes[need] = max(scopes.get(need, spec.scope), spec.scope, key=_WIDTH.__getitem__)
-    # The core's own come first: what a plugin does to shared arrays cannot reach them.
-    own_first = dict(sorted(folds.items(), key=lambda item: item[0] not in ACCUMULATORS))
-    return FoldPlan(own_first, scopes, broken)
+    core = [need for need in scopes if need in CORE_STATISTICS]
+    return FoldPlan(NeededFolds(core, third_party), scopes, broken)
 
 
 def _third_party(need: str, registered: Registered[ComparatorSpec]) -> GuardedFold:

@@ -55,6 +55,7 @@ class Tolerance(NamedTuple):
 
 
 EXACT = Tolerance()
+"""Nothing but equality will do."""
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from diffai_core.accumulators import SEGMENT_LEAVES, Block, Fold, PairLayout, Workspace, leaves
 from diffai_core.artifact import FileTensor, TensorRef
+from diffai_core.layout import SEGMENT_LEAVES, PairLayout, leaves
 from diffai_core.pairing import Relation
 from diffai_core.reading import LeafReader, StreamLeaves, leaf_reader, same_bytes, same_leaf_bytes
 
 if TYPE_CHECKING:
+    from diffai_core.accumulators import Fold, Workspace
     from diffai_core.keys import Tolerance
 
-Folds = Mapping[str, Fold[Any, Any]]
+Folds: TypeAlias = "Mapping[str, Fold[Any, Any]]"
 Leaf = tuple[int, int]
 OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Like ``map``; may run the calls side by side, but gives the results in order."""
@@ -111,6 +112,8 @@ def _readers(job: TensorJob) -> tuple[LeafReader, LeafReader]:
 def _measure_segment(
     job: TensorJob, folds: Folds, workspace: Workspace, old: LeafReader, new: LeafReader, segment: tuple[Leaf, ...]
 ) -> dict[str, Any]:
+    from diffai_core.accumulators import Block
+
     states = {name: fold.start(job.layout) for name, fold in folds.items()}
     comparable = job.old.dtype == job.new.dtype
     for start, count in segment:

@@ -24,12 +24,13 @@ from diffai_core.findings import (
 )
 from diffai_core.hookspecs import hookimpl
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
+from diffai_core.layout import PairLayout
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.specs import API_VERSION, ComparatorSpec, LoaderSpec, Magic, Option, ReporterSpec
 from diffai_core.text import Text, read_text, split_bom
 
 if TYPE_CHECKING:
-    from diffai_core.accumulators import Block, Fold, PairLayout
+    from diffai_core.accumulators import Block, Fold
 
 __all__ = [
     "ABSENT",
@@ -81,7 +82,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"Block", "Fold", "PairLayout"}:  # lazily: they import NumPy, which a plugin.py must not
+    if name in {"Block", "Fold"}:  # lazily: they import NumPy, which a plugin.py must not
         import diffai_core.accumulators
 
         return getattr(diffai_core.accumulators, name)

@@ -18,7 +18,6 @@ from diffai_core.accumulators.groups import GroupsFold, GroupSums, SideGroups
 from diffai_core.accumulators.higher import Higher, HigherMoments, HigherMomentsFold
 from diffai_core.accumulators.histograms import Histograms, HistogramsFold
 from diffai_core.accumulators.keys16 import Histogram
-from diffai_core.accumulators.layout import LEAF, SEGMENT_LEAVES, PairLayout, leaves
 from diffai_core.accumulators.lines import ColumnsFold, Lines, RowsFold
 from diffai_core.accumulators.mantissa import MantissaFold, Mantissas, MantissaUse
 from diffai_core.accumulators.moments import Moments, MomentsFold
@@ -27,6 +26,7 @@ from diffai_core.accumulators.side import Side
 from diffai_core.accumulators.sparsity import Sparsity, SparsityFold
 from diffai_core.accumulators.ulp import Ulp, UlpFold
 from diffai_core.accumulators.workspace import Workspace
+from diffai_core.layout import LEAF, SEGMENT_LEAVES, PairLayout, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ from diffai_core.accumulators.side import Side
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.workspace import Workspace
+    from diffai_core.layout import PairLayout
 
 _HALF_RANGE = 2.0**1022
 """The difference of two float64 no larger than this cannot overflow."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
+    from diffai_core.layout import PairLayout
 
 
 class Changes(NamedTuple):

@@ -9,8 +9,8 @@ from diffai_core.accumulators.fold import NumericFold
 
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.side import Bounds
+    from diffai_core.layout import PairLayout
 
 
 class Extrema(NamedTuple):

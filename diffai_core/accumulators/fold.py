@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
+    from diffai_core.layout import PairLayout
 
 S = TypeVar("S")
 R = TypeVar("R")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.side import Side
+    from diffai_core.layout import PairLayout
 
 GROUP_SIZES = (32, 64, 128)
 _LEVELS = 127

@@ -14,8 +14,8 @@ from diffai_core.accumulators.sums import dot
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
     from diffai_core.accumulators.centred import Series
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.workspace import Workspace
+    from diffai_core.layout import PairLayout
 
 
 class Higher(NamedTuple):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
+    from diffai_core.layout import PairLayout
 
 MAX_ROWS = 1 << 20
 MAX_COLUMNS = 1 << 18

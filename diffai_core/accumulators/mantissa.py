@@ -12,10 +12,10 @@ from diffai_core.accumulators.fold import NumericFold
 
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.side import Side
     from diffai_core.accumulators.workspace import Workspace
     from diffai_core.dtypes import DType
+    from diffai_core.layout import PairLayout
 
 
 class MantissaUse(NamedTuple):

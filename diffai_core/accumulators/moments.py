@@ -10,8 +10,8 @@ from diffai_core.accumulators.fold import NumericFold
 
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.side import Side
+    from diffai_core.layout import PairLayout
 
 
 class Moments(NamedTuple):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.workspace import Workspace
+    from diffai_core.layout import PairLayout
 
 
 class Norms(NamedTuple):

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
-    from diffai_core.accumulators.layout import PairLayout
     from diffai_core.accumulators.side import Side
     from diffai_core.dtypes import DType
+    from diffai_core.layout import PairLayout
 
 _UNSIGNED = frozenset(("float8_e8m0fnu",))
 """Float types without a sign bit."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffai_core.accumulators.layout import LEAF
+from diffai_core.layout import LEAF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,21 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from diffai_core.keys import Tolerance
+from diffai_core.keys import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from diffai_core.dtypes import DType
+    from diffai_core.keys import Tolerance
 
 LEAF = 32768
 """Most elements of a leaf: the float64 scratch of one leaf fits into a 2 MiB level-2 cache."""
 
 SEGMENT_LEAVES = 64
 """Leaves that one state takes up before it is merged into the state of all earlier ones."""
-
-EXACT = Tolerance()
-"""Nothing but equality will do."""
 
 _PIECE = 512  # pieces of a long row begin at multiples of this, so that no quantisation group is cut
 
