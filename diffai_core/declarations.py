@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 from diffai_core.errors import UsageError
-from diffai_core.files import HEAD_BYTES
 from diffai_core.lazy import is_target
 from diffai_core.specs import (
+    HEAD_BYTES,
     ComparatorSpec,
     Facet,
     LoaderSpec,

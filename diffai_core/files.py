@@ -13,12 +13,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from diffai_core.errors import LoadError
+from diffai_core.specs import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEAD_BYTES = 4096
-"""Bytes at the start of a file that the choice of a loader may look at."""
 MOST_OPEN = 64
 """Files of one directory that are open at once: few enough for both sides under the usual limits of a process."""
 

@@ -11,6 +11,9 @@ from typing import Any, Literal, NamedTuple
 API_VERSION = 1
 """The number a plugin writes into ``api=``; it rises only when a plugin would have to change."""
 
+HEAD_BYTES = 4096
+"""Bytes at the start of a file by which its format is recognised."""
+
 OptionKind = Literal["flag", "integer", "number", "text", "choice", "regex"]
 Facet = Literal["tensors", "tree", "tables", "graph"]
 Scope = Literal["changed", "paired", "all"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from diffai_core.dtypes import dtype as find_dtype
-from diffai_core.files import HEAD_BYTES
 from diffai_core.lazy import resolve
+from diffai_core.specs import HEAD_BYTES
 from diffai_core.testing import watch
 from diffai_core.testing.arrays import differences, sample_array
 from diffai_core.testing.blocks import block_complaint
