@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from diffai_core.dtypes import DType, decode
@@ -41,15 +40,15 @@ class TensorRef(ABC):
     dtype: DType
     role: Role = "weights"
 
-    @cached_property
+    @property
     def numel(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
         """Bytes of all elements, packed."""
-        return -(-self.numel * self.dtype.bits // 8)
+        return -(-math.prod(self.shape) * self.dtype.bits // 8)
 
     @property
     def storage(self) -> Hashable:

@@ -10,6 +10,7 @@ from diffai_core.errors import PluginError
 from diffai_core.findings import Finding, NotCompared
 from diffai_core.folds import FoldFailure
 from diffai_core.lazy import resolve
+from diffai_core.registry import CORE_STATISTICS
 from diffai_core.wording import error_text
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def _raise_if_broken(
     if registered.spec.name in broken:
         raise broken[registered.spec.name]
     for need in registered.spec.needs:
+        if need in CORE_STATISTICS:
+            continue
         for result in comparison.results:
             state = result.statistics.get(need)
             if isinstance(state, FoldFailure):

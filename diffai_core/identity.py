@@ -37,11 +37,9 @@ def _class_of(result: PairResult) -> str:
         return "changed"
     if result.pair.renamed:
         return "renamed"
-    return {
-        Relation.IDENTICAL: "identical",
-        Relation.EQUAL_VALUES: "equal_values",
-        Relation.WITHIN_TOLERANCE: "within_tolerance",
-    }[result.relation]
+    if result.relation is Relation.IDENTICAL:
+        return "identical"
+    return "equal_values" if result.relation is Relation.EQUAL_VALUES else "within_tolerance"
 
 
 def judge(

@@ -11,7 +11,7 @@ from diffai_core.comparison import Comparison
 from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared, Report
 from diffai_core.identity import count_tensors, judge
 from diffai_core.keys import KeyFilter, Tolerances
-from diffai_core.pairing import PairResult, Relation
+from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.renames import pair_tensors
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def compare_artifacts(
     plan = PassPlan(
         folds.folds, folds.scopes, settings.tolerances, settings.jobs, settings.max_memory, settings.progress
     )
-    pairs = [pair for pair in pair_tensors(old.tensors, new.tensors) if _selected((pair.old, pair.new), settings.keys)]
-    results = tuple(run_pass(plan, pairs))
+    results = tuple(run_pass(plan, _selected(pair_tensors(old.tensors, new.tensors), settings.keys)))
     with Workers(plan.workers) as workers:
         comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
         runs = [
@@ -104,8 +103,11 @@ def compare_artifacts(
     return _report(old, new, results, runs, settings)
 
 
-def _selected(refs: Iterable[TensorRef | None], keys: KeyFilter) -> bool:
-    return any(keys.keeps(ref.name) for ref in refs if ref is not None)
+def _selected(pairs: Sequence[TensorPair], keys: KeyFilter) -> Sequence[TensorPair]:
+    """Return the pairs of which either name is looked at."""
+    if not keys.active:
+        return pairs
+    return [pair for pair in pairs if any(keys.keeps(ref.name) for ref in (pair.old, pair.new) if ref is not None)]
 
 
 def _unreadable(result: PairResult) -> Finding:
@@ -171,12 +173,13 @@ def _exit_code(identity: Identity, findings: Sequence[Finding], not_compared: Se
 
 def _summary(artifact: Artifact, refs: Iterable[TensorRef | None]) -> ArtifactSummary:
     selected = [ref for ref in refs if ref is not None]
-    weights = {ref.storage: ref.numel for ref in selected if ref.role == "weights"}
+    storages = [ref.storage for ref in selected]
+    weights = {storage: ref.numel for storage, ref in zip(storages, selected, strict=True) if ref.role == "weights"}
     return ArtifactSummary(
         path=artifact.name,
         format=artifact.format,
         n_tensors=len(selected),
         n_parameters=sum(weights.values()),
-        n_bytes=sum({ref.storage: ref.nbytes for ref in selected}.values()),
+        n_bytes=sum({storage: ref.nbytes for storage, ref in zip(storages, selected, strict=True)}.values()),
         dtypes=dict(sorted(Counter(ref.dtype.name for ref in selected).items())),
     )

@@ -159,9 +159,10 @@ def _problem_of(artifact: Artifact) -> str:
     for name, ref in tensors.items():
         if not isinstance(ref, TensorRef) or ref.name != name:
             return f"tensors[{name!r}] is not a TensorRef of that name"
-        shape: tuple[Any, ...] = ref.shape
-        if not all(isinstance(length, int) and length >= 0 for length in shape):
-            return f"tensor {name!r} has the shape {ref.shape!r}"
+        length: Any
+        for length in ref.shape:
+            if not isinstance(length, int) or length < 0:
+                return f"tensor {name!r} has the shape {ref.shape!r}"
     return ""
 
 

@@ -10,7 +10,7 @@ from diffai_core.plugin import Relation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from diffai_core.plugin import PairResult, TensorRef
+    from diffai_core.plugin import PairResult, TensorPair, TensorRef
 
 
 def describe(ref: TensorRef) -> dict[str, Any]:
@@ -51,11 +51,23 @@ def by_magnitude(results: Iterable[PairResult]) -> list[PairResult]:
     return sorted(results, key=magnitude)
 
 
+def same_form(pair: TensorPair) -> bool:
+    """Whether both sides have the tensor under one name, with one shape and one dtype."""
+    old, new = pair.old, pair.new
+    return (
+        old is not None
+        and new is not None
+        and old.name == new.name
+        and old.shape == new.shape
+        and old.dtype == new.dtype
+    )
+
+
 def is_measured(result: PairResult) -> bool:
     """Whether the elements of both tensors were compared one by one and are not all equal in value."""
     return (
-        result.relation in {Relation.CHANGED, Relation.WITHIN_TOLERANCE}
-        and "changes" in result.statistics
+        "changes" in result.statistics
+        and result.relation in (Relation.CHANGED, Relation.WITHIN_TOLERANCE)
         and result.same_shape
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_compare_tensors.describe import describe, in_order, is_measured, unravel
+from diffai_compare_tensors.describe import describe, in_order, is_measured, same_form, unravel
 from diffai_core.plugin import Finding, Relation
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     if prefix is not None:
         yield prefix
     for result in in_order(comparison.results, options):
-        yield from _structural(result, told=prefix is not None)
+        if not same_form(result.pair):
+            yield from _structural(result, told=prefix is not None)
         if is_measured(result):
             yield _stats(result, comparison, detailed=bool(options.get("tensor_details")))
         elif result.relation is Relation.EQUAL_VALUES and result.same_dtype:
@@ -158,7 +159,7 @@ def _other_bits(result: PairResult) -> Finding:
 def _tolerance_to_pass(results: Sequence[PairResult]) -> Iterator[Finding]:
     """Yield the absolute tolerance under which everything would be the same, if there is one."""
     changed = [result for result in results if result.relation is Relation.CHANGED]
-    alike = all(result.same_shape and result.same_dtype and not result.pair.renamed for result in results)
+    alike = all(same_form(result.pair) for result in results)
     if not changed or not alike or not all(map(_is_finite, changed)):
         return
     worst = max(changed, key=_largest_difference)
