@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_core import values
 from diffai_core.files import Source
-from diffai_core.folder import FolderRules, match_folders, open_folder
+from diffai_core.folder_rules import FolderRules
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
 from diffai_core.options import checked_value
 from diffai_core.registry import load_registry
@@ -64,14 +64,20 @@ def compare_paths(
         UsageError: If a path is none, or it cannot be told how to read what it names.
     """
     opening = opening or Opening()
-    paths = [values.input_path(name, path) for name, path in (("OLD", old), ("NEW", new))]
+    sources = [Source(values.input_path(name, path)) for name, path in (("OLD", old), ("NEW", new))]
     with ExitStack() as stack:
-        artifacts = [stack.enter_context(_open(Source(path), registry, opening)) for path in paths]
-        return compare_artifacts(*match_folders(*artifacts), comparators, settings)
+        old_artifact, new_artifact = (stack.enter_context(_open(source, registry, opening)) for source in sources)
+        if any(map(is_folder, sources)):
+            from diffai_core.folder import match_folders
+
+            old_artifact, new_artifact = match_folders(old_artifact, new_artifact)
+        return compare_artifacts(old_artifact, new_artifact, comparators, settings)
 
 
 def _open(source: Source, registry: Registry, opening: Opening) -> Artifact:
     if is_folder(source):
+        from diffai_core.folder import open_folder
+
         return open_folder(source, registry, opening.rules, opening.input_format, opening.options)
     return open_artifact(source, registry, opening.input_format, opening.options)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +13,7 @@ from diffai_core import streams
 from diffai_core.api import Opening, choose_comparators, compare_paths
 from diffai_core.core_options import key_filter, tolerances
 from diffai_core.errors import PluginError, UsageError
-from diffai_core.folder import FolderRules
+from diffai_core.folder_rules import FolderRules
 from diffai_core.progress import Progress
 from diffai_core.registry import resolve_target
 from diffai_core.run import Settings
@@ -88,7 +86,12 @@ def _warnings(registry: Registry, plugins: PluginOptions) -> tuple[str, ...]:
 def _list_plugins(registry: Registry, plugins: PluginOptions, *, as_json: bool) -> int:
     from diffai_core.plugin_table import plugin_rows, plugin_table
 
-    listing = json.dumps(plugin_rows(registry, plugins), indent=2) if as_json else plugin_table(registry, plugins)
+    if as_json:
+        import json
+
+        listing = json.dumps(plugin_rows(registry, plugins), indent=2)
+    else:
+        listing = plugin_table(registry, plugins)
     streams.write(f"{listing}\n")
     return 0
 
@@ -185,7 +188,13 @@ def _terminal(params: Params) -> dict[str, Any]:
     plain = params["no_color"] or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return {
         "color": is_terminal and not plain,
-        "width": max(shutil.get_terminal_size().columns, _NARROWEST) if is_terminal else None,
+        "width": _width() if is_terminal else None,
         "verbose": params["verbose"],
         "full": params["verbose"],
     }
+
+
+def _width() -> int:
+    import shutil
+
+    return max(shutil.get_terminal_size().columns, _NARROWEST)

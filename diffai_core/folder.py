@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffai_core.artifact import Artifact
 from diffai_core.errors import LoadError, SeparateFilesError, UnknownFormatError
 from diffai_core.findings import NotCompared
-from diffai_core.listing import FolderRules, list_files
+from diffai_core.listing import list_files
 from diffai_core.reading import SCAN_BYTES
 from diffai_core.selection import choose_folder_loader, choose_loader, open_with
 
@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from diffai_core.files import DataFile, Source
+    from diffai_core.folder_rules import FolderRules
     from diffai_core.registry import Key, Registry
 
     Options = Mapping[Key, Mapping[str, Any]]
-
-
-__all__ = ["Folder", "FolderRules", "Part", "match_folders", "open_folder"]
 
 
 class Part(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_core.errors import LoadError
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from diffai_core.files import Source
+    from diffai_core.folder_rules import FolderRules
 
 MAX_FILES = 100_000
 """Files of one folder that are compared."""
@@ -24,53 +24,6 @@ MAX_LINKS = 1_000
 """Links to folders that are followed."""
 MAX_LOOKED_AT = 10_000
 """Files and folders that are looked at to see whether folders that are not entered hold anything that belongs."""
-_NO_CONTENT = (".git", ".DS_Store", "._*")
-"""What version control and file managers leave behind."""
-
-
-@dataclass(frozen=True)
-class FolderRules:
-    """Which files of a folder belong to it.
-
-    Args:
-        recursive: Whether folders inside count.
-        include: Only files of which name or relative path matches one of these patterns, if any.
-        exclude: No files or folders of which name or relative path matches one of these patterns.
-    """
-
-    recursive: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-    def keep(self, relative: str) -> bool:
-        """Whether the file at ``relative`` belongs to the folder.
-
-        Example:
-            >>> FolderRules(include=("*.json",)).keep("runs/metrics.json")
-            True
-        """
-        if self.include and not _matches(relative, self.include):
-            return False
-        return not _matches(relative, (*self.exclude, *_NO_CONTENT))
-
-    def keep_folder(self, relative: str) -> bool:
-        """Whether the folder at ``relative`` may hold files that belong.
-
-        Example:
-            >>> FolderRules(exclude=("logs/",)).keep_folder("runs/logs")
-            False
-        """
-        return not _matches(relative, (*(pattern.rstrip("/") for pattern in self.exclude), *_NO_CONTENT))
-
-    @property
-    def chosen(self) -> bool:
-        """Whether the user picked files, so that the folder is not taken as one model."""
-        return bool(self.include or self.exclude)
-
-
-def _matches(relative: str, patterns: tuple[str, ...]) -> bool:
-    name = relative.rpartition("/")[2]
-    return any(fnmatchcase(name, pattern) or fnmatchcase(relative, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -116,6 +115,8 @@ def _sampled(ref: TensorRef) -> Hashable:
 
 
 def _hashed(ref: TensorRef) -> bytes:
+    import hashlib
+
     digest = hashlib.sha256()
     if isinstance(ref, FileTensor):
         for start in range(0, ref.nbytes, _HASH_BYTES):

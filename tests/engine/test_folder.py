@@ -16,7 +16,8 @@ from diffai_core.api import choose_comparators
 from diffai_core.errors import LoadError
 from diffai_core.files import Source
 from diffai_core.folder import match_folders, open_folder
-from diffai_core.listing import MAX_LINKS, MAX_LOOKED_AT, FolderRules, list_files
+from diffai_core.folder_rules import FolderRules
+from diffai_core.listing import MAX_LINKS, MAX_LOOKED_AT, list_files
 from diffai_core.registry import load_registry
 from diffai_core.run import compare_artifacts
 from diffai_core.selection import open_artifact

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Hashable
@@ -88,6 +86,8 @@ def literal(key: Any) -> str:
 
 
 def _quoted(key: str) -> str:
+    import json
+
     text = json.dumps(key, ensure_ascii=not key.isprintable())
     return text if len(key) <= LONGEST_KEY else _shortened(text)
 
@@ -95,6 +95,8 @@ def _quoted(key: str) -> str:
 def _shortened(text: str) -> str:
     if len(text) <= LONGEST_KEY:
         return text
+    import hashlib
+
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return f"{text[: LONGEST_KEY // 2]}…#{digest}"
 

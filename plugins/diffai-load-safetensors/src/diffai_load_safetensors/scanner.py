@@ -7,13 +7,14 @@ Here the caller says what may come next, and only that is built.
 from __future__ import annotations
 
 import codecs
-import json
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from diffai_core.plugin import LoadError
 
 if TYPE_CHECKING:
+    import json
     from collections.abc import Collection
 
 MAX_MEMBERS = 1_000_000
@@ -152,13 +153,15 @@ class Scanner:
         Raises:
             LoadError: If it is longer or no JSON.
         """
+        from json import JSONDecodeError
+
         start = self.position
         for size in _WINDOWS:
             window = self._window(start, size)
             is_all = start + size >= len(self.text)
             try:
-                found, end = _DECODER.raw_decode(window)
-            except json.JSONDecodeError as error:
+                found, end = self._decoder.raw_decode(window)
+            except JSONDecodeError as error:
                 if is_all:
                     place = start + len(window[: error.pos].encode())
                     raise self.error(f"not JSON: {error.msg}", place) from error
@@ -189,11 +192,19 @@ class Scanner:
         try:
             text = raw.decode()
             if "\\" in text:
+                import json
+
                 text = json.loads(f'"{text}"')
                 text.encode()  # half of a surrogate pair is no character
         except ValueError as error:
             raise self.error("a string that is not valid UTF-8 or has a wrong escape", start) from error
         return text
+
+    @cached_property
+    def _decoder(self) -> json.JSONDecoder:
+        from json import JSONDecoder  # most headers need none
+
+        return JSONDecoder(object_pairs_hook=tuple, parse_int=_integer, parse_constant=_no_constant)
 
     def _window(self, start: int, size: int) -> str:
         try:
@@ -215,6 +226,3 @@ def _no_constant(name: str) -> NoReturn:
 
 def _integer(digits: str) -> int | float:
     return -0.0 if digits == "-0" else int(digits)  # no count, and not to be taken for 0
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_int=_integer, parse_constant=_no_constant)

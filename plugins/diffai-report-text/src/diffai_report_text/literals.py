@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -45,6 +43,8 @@ def _escape(char: str) -> str:
 
 def quoted(text: str) -> str:
     """Return ``text`` in double quotes, as in JSON."""
+    import json
+
     return visible(json.dumps(text, ensure_ascii=False))
 
 
@@ -141,4 +141,6 @@ def _bytes(value: Any) -> str:
     data = bytes(value)
     if len(data) <= _SHORT_BYTES:
         return f"<{len(data)} bytes: {data.hex()}>"
+    import hashlib
+
     return f"<{len(data):,} bytes, blake2b {hashlib.blake2b(data, digest_size=8).hexdigest()}>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from diffai_report_text.literals import literal, not_finite
@@ -73,6 +72,8 @@ def at_least(value: float) -> str:
         >>> at_least(0.0930001), at_least(0.093)
         ('0.0931', '0.093')
     """
+    from decimal import ROUND_CEILING, Context
+
     rounded = Context(prec=_DIGITS, rounding=ROUND_CEILING).create_decimal(repr(value))
     text = f"{float(rounded):.{_DIGITS}g}"
     return text if float(text) >= value else repr(value)
