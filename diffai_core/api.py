@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core import values
 from diffai_core.files import Source
 from diffai_core.folder_rules import FolderRules
+from diffai_core.kernels import choose_kernel
 from diffai_core.keys import KeyFilter, Tolerance, Tolerances
 from diffai_core.options import checked_value
 from diffai_core.registry import load_registry
@@ -110,7 +111,8 @@ def compare(
     recursive: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    jobs: int = 1,
+    jobs: int | None = None,
+    kernel: str | None = None,
 ) -> Report:
     """Compare two artefacts as ``diffai OLD NEW`` does.
 
@@ -128,7 +130,8 @@ def compare(
         recursive: Whether folders are compared with everything below them.
         include: In folders, only files that match one of these patterns.
         exclude: In folders, no files that match one of these patterns.
-        jobs: Worker threads.
+        jobs: Worker threads; one for each core if not given, but a single one where NumPy measures.
+        kernel: What measures: ``"numpy"`` or an installed kernel; the fastest that works if not given.
 
     Raises:
         DiffaiError: If they cannot be compared; the message is the one line the command would print.
@@ -146,10 +149,12 @@ def compare(
         "tolerance_per_layer", values.layer_tolerances, {} if tolerance_per_layer is None else tolerance_per_layer
     )
     given = values.named("options", partial(_checked_options, registry), {} if options is None else options)
+    measuring = choose_kernel(registry, values.named("kernel", values.optional(values.text), kernel))
     settings = Settings(
         keys=KeyFilter(pattern, values.named("path", values.text, path), ignore),
         tolerances=Tolerances(default, by_pattern),
-        jobs=values.named("jobs", values.job_count, jobs),
+        jobs=values.named("jobs", values.optional(values.job_count), jobs),
+        kernel=measuring.kernel,
         plugin_options={spec.spec.name: {**spec.defaults, **given.get(spec.spec.name, {})} for spec in chosen},
     )
     rules = FolderRules(
@@ -160,9 +165,8 @@ def compare(
     opening = Opening(values.named("input_format", values.optional(values.text), input_format), rules=rules)
     idle = sorted(given.keys() - settings.plugin_options.keys())
     report = compare_paths(old, new, registry, chosen, settings, opening)
-    return replace(
-        report, warnings=tuple(f"options of {name} have no effect without analyses=[{name!r}]" for name in idle)
-    )
+    without_effect = (f"options of {name} have no effect without analyses=[{name!r}]" for name in idle)
+    return replace(report, warnings=(*measuring.warnings, *without_effect))
 
 
 def _checked_options(registry: Registry, given: object) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from diffai_core.api import Opening, choose_comparators, compare_paths
 from diffai_core.core_options import key_filter, tolerances
 from diffai_core.errors import PluginError, UsageError
 from diffai_core.folder_rules import FolderRules
+from diffai_core.kernels import choose_kernel
 from diffai_core.progress import Progress
 from diffai_core.registry import resolve_target
 from diffai_core.run import Settings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from diffai_core.findings import Report
+    from diffai_core.kernels import Kernel
     from diffai_core.options import PluginOptions
     from diffai_core.registry import Registered, Registry
     from diffai_core.specs import ReporterSpec
@@ -55,11 +57,12 @@ def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Ca
         return _write_plugin(*params["new_plugin"])
     old, new = _two_paths(params["paths"])
     reporter = _reporter(registry, params)
-    warnings = _warnings(registry, plugins)
+    measuring = choose_kernel(registry, params["kernel"])
+    warnings = (*_warnings(registry, plugins), *measuring.warnings)
     if not params["quiet"]:
         for line in warnings:
             say(line)
-    report = replace(_compare(registry, plugins, params, old, new), warnings=warnings)
+    report = replace(_compare(registry, plugins, params, measuring.kernel, old, new), warnings=warnings)
     for finding in report.findings:
         if finding.level == "error":
             say(finding.message)
@@ -123,7 +126,7 @@ def _reporter(registry: Registry, params: Params) -> Registered[ReporterSpec]:
     return choose_reporter(registry, "document", "text" if params["format"] is None else params["format"], "--format")
 
 
-def _compare(registry: Registry, plugins: PluginOptions, params: Params, old: str, new: str) -> Report:
+def _compare(registry: Registry, plugins: PluginOptions, params: Params, kernel: Kernel, old: str, new: str) -> Report:
     values = plugins.values(params)
     enabled = registry.comparators if params["all_analyses"] else plugins.enabled(params)
     rules = FolderRules(params["recursive"], params["include"], params["exclude"])
@@ -136,6 +139,8 @@ def _compare(registry: Registry, plugins: PluginOptions, params: Params, old: st
             plugin_options={name: options for (kind, name), options in values.items() if kind == "comparator"},
             progress=progress,
             on_failure=streams.tell if params["debug"] else _ignore,
+            kernel=kernel,
+            reading=params["reading"],
         )
         opening = Opening(params["input_format"], values, rules)
         return compare_paths(old, new, registry, choose_comparators(registry, enabled), settings, opening)

@@ -17,6 +17,7 @@ from diffai_core.specs import (
     HEAD_BYTES,
     ComparatorSpec,
     Facet,
+    KernelSpec,
     LoaderSpec,
     Magic,
     Option,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+CORE_KERNELS = frozenset({"auto", "numpy"})
+"""Names that no plugin may give to its kernel."""
 _KINDS: tuple[str, ...] = get_args(OptionKind)
 
 
@@ -53,8 +56,11 @@ def spec_problems(spec: Spec, statistics: frozenset[str]) -> Iterator[str]:
         yield from _loader_problems(spec)
     elif isinstance(spec, ComparatorSpec):
         yield from _comparator_problems(spec, statistics)
-    else:
+    elif isinstance(spec, ReporterSpec):
         yield from _reporter_problems(spec)
+    else:
+        yield from _kernel_problems(spec)
+        return
     yield from _options_problems(spec.options)
 
 
@@ -149,6 +155,11 @@ def _reporter_problems(spec: ReporterSpec) -> Iterator[str]:
     media_type: Any = spec.media_type
     if not isinstance(media_type, str) or "/" not in media_type:
         yield f"media_type {media_type!r} is not a media type such as text/plain"
+
+
+def _kernel_problems(spec: KernelSpec) -> Iterator[str]:
+    if spec.name in CORE_KERNELS:
+        yield f"name {spec.name!r} belongs to a kernel of the core"
 
 
 def _subset_problems(field: str, value: Any, allowed: tuple[str, ...]) -> Iterator[str]:

@@ -7,19 +7,13 @@ import mmap
 import os
 import stat
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
+from diffai_core.descriptors import Descriptor, OpenFiles
 from diffai_core.errors import LoadError
 from diffai_core.specs import HEAD_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MOST_OPEN = 64
-"""Files of one directory that are open at once: few enough for both sides under the usual limits of a process."""
 
 
 class _Identity(NamedTuple):
@@ -27,56 +21,6 @@ class _Identity(NamedTuple):
     inode: int
     size: int
     mtime_ns: int
-
-
-class OpenFiles:
-    """Bounds how many files are open at once: beyond that, those opened longest ago are released until read again.
-
-    Args:
-        most: How many may be open.
-    """
-
-    def __init__(self, most: int = MOST_OPEN) -> None:
-        self._most = most
-        self._files: dict[DataFile, None] = {}  # in the order of opening
-        self._lock = Lock()
-
-    def add(self, file: DataFile) -> None:
-        """Count a file that was just opened, and release others for it."""
-        with self._lock:
-            self._files[file] = None
-            surplus = list(islice(self._files, max(0, len(self._files) - self._most)))
-            for other in surplus:
-                del self._files[other]
-        for other in surplus:
-            other.release()
-
-    def discard(self, file: DataFile) -> None:
-        """Forget a file that is no longer open."""
-        with self._lock:
-            self._files.pop(file, None)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return OpenFiles, (self._most,)
-
-
-class _Descriptor:
-    """A descriptor that, once retired, is closed when its last reader lets go of it.
-
-    Closed at once, its number could be given to another file while a thread still reads from it. One that is never
-    retired stays open, so that a loader that forgets a file is found out.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._retired = False
-
-    def retire(self) -> None:
-        self._retired = True
-
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        if self._retired:
-            close(self.number)
 
 
 class DataFile:
@@ -104,9 +48,9 @@ class DataFile:
         self._lock = Lock()
         self._closed = False
         self._map: mmap.mmap | None = None
-        self._descriptor: _Descriptor | None
+        self._descriptor: Descriptor | None
         number, self._identity = self._open()
-        self._descriptor = _Descriptor(number)
+        self._descriptor = Descriptor(number)
         self._count()
 
     def _open(self) -> tuple[int, _Identity]:
@@ -133,14 +77,14 @@ class DataFile:
         if self._open_files is not None:
             self._open_files.add(self)
 
-    def _reopened(self) -> _Descriptor:
+    def _reopened(self) -> Descriptor:
         """Open a released file again, unless another thread has done so."""
         with self._lock:
             self._refuse_if_closed()
             descriptor = self._descriptor
             if descriptor is None:
                 number, identity = self._open()
-                descriptor = _Descriptor(number)
+                descriptor = Descriptor(number)
                 if identity != self._identity:
                     descriptor.retire()
                     raise self._changed(identity)
@@ -180,8 +124,16 @@ class DataFile:
             data += more
         return data
 
+    def hold(self) -> Descriptor:
+        """Return the descriptor; as long as the object lives, its number means this file and no other.
+
+        Raises:
+            LoadError: If the file was closed, or released and is no longer the same.
+        """
+        return self._descriptor or self._reopened()
+
     def _pread(self, offset: int, count: int) -> bytes:
-        descriptor = self._descriptor or self._reopened()
+        descriptor = self.hold()
         try:
             return os.pread(descriptor.number, count, offset)
         except OSError as error:
@@ -204,7 +156,7 @@ class DataFile:
             done += more
 
     def _pread_into(self, offset: int, buffer: bytearray | memoryview) -> int:
-        descriptor = self._descriptor or self._reopened()
+        descriptor = self.hold()
         try:
             return os.preadv(descriptor.number, [buffer], offset)
         except OSError as error:
@@ -244,7 +196,7 @@ class DataFile:
         return memoryview(self._map or self._mapped())
 
     def _mapped(self) -> mmap.mmap:
-        descriptor = self._descriptor or self._reopened()
+        descriptor = self.hold()
         try:
             found = self._map = mmap.mmap(descriptor.number, self.size, access=mmap.ACCESS_READ)
         except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pluggy
 
 from diffai_core import hookspecs
-from diffai_core.specs import ComparatorSpec, LoaderSpec, ReporterSpec, Spec
+from diffai_core.specs import ComparatorSpec, KernelSpec, LoaderSpec, ReporterSpec, Spec
 from diffai_core.wording import did_you_mean, error_text, listed
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ HOOKS: dict[str, type[Spec]] = {
     "diffai_loaders": LoaderSpec,
     "diffai_comparators": ComparatorSpec,
     "diffai_reporters": ReporterSpec,
+    "diffai_kernels": KernelSpec,
 }
 """The hooks and the record each of them yields, in the order they are called."""
 

@@ -9,7 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from diffai_core.specs import ComparatorSpec, LoaderSpec, ReporterSpec
+    from diffai_core.specs import ComparatorSpec, KernelSpec, LoaderSpec, ReporterSpec
 
 PROJECT = "diffai"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -72,5 +72,22 @@ def diffai_reporters() -> Iterable[ReporterSpec]:
         ...     )
         >>> [spec.name for spec in diffai_reporters()]
         ['csv']
+    """
+    yield from ()
+
+
+@hookspec
+def diffai_kernels() -> Iterable[KernelSpec]:
+    """Yield the kernels this plugin brings: code that takes the core's statistics faster than NumPy.
+
+    Called once, before the command line is parsed. Default: none.
+
+    Example:
+        >>> from diffai_core.plugin import KernelSpec, hookimpl
+        >>> @hookimpl
+        ... def diffai_kernels():
+        ...     yield KernelSpec(name="acme", title="ACME accelerator", target="acme_diffai.kernel:load")
+        >>> [spec.name for spec in diffai_kernels()]
+        ['acme']
     """
     yield from ()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from diffai_core.dtypes import DType
     from diffai_core.keys import Tolerance
 
+Leaf = tuple[int, int]
+"""``(start, count)``: consecutive elements of the flattened tensor, read and measured together."""
+
 LEAF = 32768
 """Most elements of a leaf: the float64 scratch of one leaf fits into a 2 MiB level-2 cache."""
 

@@ -6,23 +6,21 @@ by leaf and merged segment by segment in order, so that they depend neither on w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from diffai_core.artifact import FileTensor, TensorRef
-from diffai_core.layout import SEGMENT_LEAVES, PairLayout, leaves
+from diffai_core.layout import SEGMENT_LEAVES, Leaf, PairLayout, leaves
 from diffai_core.pairing import Relation
 from diffai_core.reading import LeafReader, StreamLeaves, leaf_reader, same_bytes, same_leaf_bytes
+from diffai_core.segments import Folds, Sides, Worker, measure_segment
 
 if TYPE_CHECKING:
-    from diffai_core.accumulators import Fold, Workspace
     from diffai_core.keys import Tolerance
 
-Folds: TypeAlias = "Mapping[str, Fold[Any, Any]]"
-Leaf = tuple[int, int]
 OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Like ``map``; may run the calls side by side, but gives the results in order."""
 
@@ -47,8 +45,13 @@ class TensorJob:
             yield segment
 
 
-def identical(job: TensorJob, ordered_map: OrderedMap = map) -> bool:
+def identical(job: TensorJob, worker: Callable[[], Worker], ordered_map: OrderedMap = map) -> bool:
     """Whether both tensors have the same dtype and the same bytes; stops at the first difference.
+
+    Args:
+        job: The tensors.
+        worker: Gives what the calling thread works with.
+        ordered_map: How the segments are worked on.
 
     Raises:
         LoadError: If the bytes cannot be read as declared.
@@ -56,7 +59,7 @@ def identical(job: TensorJob, ordered_map: OrderedMap = map) -> bool:
     if job.old.dtype != job.new.dtype:
         return False
     if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
-        return all(ordered_map(partial(_same_segment_bytes, job.old, job.new), job.segments()))
+        return all(ordered_map(partial(_same_segment_bytes, worker, job.old, job.new), job.segments()))
     old, new = leaf_reader(job.old), leaf_reader(job.new)
     same = all(_same_leaf(old, new, leaf) for leaf in leaves(job.layout))
     if same:
@@ -70,20 +73,25 @@ def _same_leaf(old: LeafReader, new: LeafReader, leaf: Leaf) -> bool:
     return same_leaf_bytes(old, new)
 
 
-def _same_segment_bytes(old: FileTensor, new: FileTensor, segment: tuple[Leaf, ...]) -> bool:
-    start, stop = segment[0][0], sum(segment[-1])
-    return same_bytes(old, new, old.dtype.nbytes(start), -(-stop * old.dtype.bits // 8))
+def _same_segment_bytes(
+    worker: Callable[[], Worker], old: FileTensor, new: FileTensor, segment: tuple[Leaf, ...]
+) -> bool:
+    if old.offset == new.offset and old.file.same_file(new.file):
+        return True
+    start, stop = old.dtype.nbytes(segment[0][0]), -(-sum(segment[-1]) * old.dtype.bits // 8)
+    found = worker().kernel_worker.same_bytes(old, new, start, stop)
+    return same_bytes(old, new, start, stop) if found is None else found
 
 
 def measure(
-    job: TensorJob, folds: Folds, workspace: Callable[[], Workspace], ordered_map: OrderedMap = map
+    job: TensorJob, folds: Folds, worker: Callable[[], Worker], ordered_map: OrderedMap = map
 ) -> dict[str, Any]:
     """Return the finished statistics of ``folds`` over both tensors.
 
     Args:
         job: The tensors.
         folds: What to measure, by name.
-        workspace: Gives the scratch arrays of the calling worker.
+        worker: Gives what the calling thread works with.
         ordered_map: How the segments are worked on; tensors that must be decoded in order are not split.
 
     Raises:
@@ -92,38 +100,17 @@ def measure(
     if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
 
         def work(segment: tuple[Leaf, ...]) -> dict[str, Any]:
-            return _measure_segment(job, folds, workspace(), *_readers(job), segment)
+            own = worker()
+            return measure_segment(job.layout, folds, Sides.of(job.old, job.new, own), own, segment)
 
         states = _merge(folds, ordered_map(work, job.segments()), job.layout)
     else:
-        old, new = _readers(job)
-        in_order = (_measure_segment(job, folds, workspace(), old, new, segment) for segment in job.segments())
+        own = worker()
+        sides = Sides.of(job.old, job.new, own)
+        in_order = (measure_segment(job.layout, folds, sides, own, segment) for segment in job.segments())
         states = _merge(folds, in_order, job.layout)
-        _finish(old, new)
+        _finish(sides.old_reader, sides.new_reader)
     return {name: fold.finish(states[name]) for name, fold in folds.items()}
-
-
-def _readers(job: TensorJob) -> tuple[LeafReader, LeafReader]:
-    """Return the readers of both tensors; one and the same where a tensor is measured against itself."""
-    old = leaf_reader(job.old)
-    return old, old if job.new is job.old else leaf_reader(job.new)
-
-
-def _measure_segment(
-    job: TensorJob, folds: Folds, workspace: Workspace, old: LeafReader, new: LeafReader, segment: tuple[Leaf, ...]
-) -> dict[str, Any]:
-    from diffai_core.accumulators import Block
-
-    states = {name: fold.start(job.layout) for name, fold in folds.items()}
-    comparable = job.old.dtype == job.new.dtype
-    for start, count in segment:
-        old_leaf = old.leaf(start, count)
-        new_leaf = old_leaf if new is old else new.leaf(start, count)
-        same = new is old or (comparable and same_leaf_bytes(old, new))
-        block = Block(job.layout, workspace, start, old_leaf, new_leaf, same)
-        for name, fold in folds.items():
-            states[name] = fold.update(states[name], block)
-    return states
 
 
 def _merge(folds: Folds, parts: Iterable[dict[str, Any]], layout: PairLayout) -> dict[str, Any]:

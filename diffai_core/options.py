@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from diffai_core import values
 from diffai_core.errors import UsageError
-from diffai_core.specs import ComparatorSpec, Option
+from diffai_core.specs import ComparatorSpec, Option, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -124,7 +124,7 @@ def plugin_options(registry: Registry, claimed: Iterable[str]) -> PluginOptions:
     for registered in registry.registered:
         if isinstance(registered.spec, ComparatorSpec) and not registered.spec.default:
             binder.add_switch(registered)
-        for option in registered.spec.options:
+        for option in options_of(registered.spec):
             binder.add_option(registered, option)
     return PluginOptions(
         groups=tuple(binder.groups()),

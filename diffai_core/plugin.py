@@ -11,12 +11,49 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_core.errors import DiffaiError, LoadError, PluginError, SeparateFilesError, UsageError
 from diffai_core.hookspecs import hookimpl
-from diffai_core.specs import API_VERSION, ComparatorSpec, LoaderSpec, Magic, Option, ReporterSpec
+from diffai_core.specs import (
+    API_VERSION,
+    ComparatorSpec,
+    KernelSpec,
+    LoaderSpec,
+    Magic,
+    Option,
+    ReadingWay,
+    ReporterSpec,
+)
 
 if TYPE_CHECKING:
-    from diffai_core.accumulators import Block, Fold
+    from diffai_core.accumulators import (
+        ACCUMULATORS,
+        Block,
+        Centred,
+        Changes,
+        ExtremaState,
+        Fold,
+        GroupSums,
+        Higher,
+        HigherMoments,
+        HistogramsState,
+        KeyCounts,
+        LinesState,
+        LineSums,
+        Mantissas,
+        MantissaUse,
+        Moments,
+        NormsState,
+        Scaled,
+        SideCounts,
+        SideGroups,
+        Sparsity,
+        UlpState,
+        ValueCounts,
+    )
+    from diffai_core.accumulators.counts import smallest_normal
+    from diffai_core.accumulators.mantissa import mantissa_bits
+    from diffai_core.accumulators.numbers import float_table
     from diffai_core.artifact import Artifact, BlockTensor, FileTensor, TensorRef, block_length
     from diffai_core.comparison import Comparison
+    from diffai_core.descriptors import Descriptor
     from diffai_core.dtypes import DTYPE_NAMES, DType, decode, dtype, opaque_dtype
     from diffai_core.files import DataFile, Source
     from diffai_core.findings import (
@@ -29,68 +66,109 @@ if TYPE_CHECKING:
         Report,
         Verdict,
     )
+    from diffai_core.kernels import Kernel, KernelWorker
     from diffai_core.keys import KeyFilter, Tolerance, Tolerances
-    from diffai_core.layout import PairLayout
+    from diffai_core.layout import LEAF, Leaf, PairLayout
     from diffai_core.pairing import PairResult, Relation, TensorPair
     from diffai_core.text import Text, read_text, split_bom
 
 __all__ = [
     "ABSENT",
+    "ACCUMULATORS",
     "API_VERSION",
     "DTYPE_NAMES",
+    "LEAF",
     "Artifact",
     "ArtifactSummary",
     "Block",
     "BlockTensor",
+    "Centred",
+    "Changes",
     "ComparatorSpec",
     "Comparison",
     "Counts",
     "DType",
     "DataFile",
+    "Descriptor",
     "DiffaiError",
+    "ExtremaState",
     "FileTensor",
     "Finding",
     "Fold",
+    "GroupSums",
+    "Higher",
+    "HigherMoments",
+    "HistogramsState",
     "Identity",
+    "Kernel",
+    "KernelSpec",
+    "KernelWorker",
+    "KeyCounts",
     "KeyFilter",
+    "Leaf",
+    "LineSums",
+    "LinesState",
     "LoadError",
     "LoaderSpec",
     "Magic",
+    "MantissaUse",
+    "Mantissas",
+    "Moments",
+    "NormsState",
     "NotCompared",
     "Option",
     "PairLayout",
     "PairResult",
     "PluginError",
+    "ReadingWay",
     "Relation",
     "Report",
     "ReporterSpec",
+    "Scaled",
     "SeparateFilesError",
+    "SideCounts",
+    "SideGroups",
     "Source",
+    "Sparsity",
     "TensorPair",
     "TensorRef",
     "Text",
     "Tolerance",
     "Tolerances",
+    "UlpState",
     "UsageError",
+    "ValueCounts",
     "Verdict",
     "block_length",
     "decode",
     "dtype",
+    "float_table",
     "hookimpl",
+    "mantissa_bits",
     "opaque_dtype",
     "read_text",
+    "smallest_normal",
     "split_bom",
 ]
 
 _WHEN_ASKED_FOR = {
-    "accumulators": ("Block", "Fold"),
+    "accumulators": (
+        *("ACCUMULATORS", "Block", "Centred", "Changes", "ExtremaState", "Fold", "GroupSums", "Higher"),
+        *("HigherMoments", "HistogramsState", "KeyCounts", "LineSums", "LinesState", "MantissaUse", "Mantissas"),
+        *("Moments", "NormsState", "Scaled", "SideCounts", "SideGroups", "Sparsity", "UlpState", "ValueCounts"),
+    ),
+    "accumulators.counts": ("smallest_normal",),
+    "accumulators.mantissa": ("mantissa_bits",),
+    "accumulators.numbers": ("float_table",),
     "artifact": ("Artifact", "BlockTensor", "FileTensor", "TensorRef", "block_length"),
     "comparison": ("Comparison",),
     "dtypes": ("DTYPE_NAMES", "DType", "decode", "dtype", "opaque_dtype"),
+    "descriptors": ("Descriptor",),
     "files": ("DataFile", "Source"),
     "findings": ("ABSENT", "ArtifactSummary", "Counts", "Finding", "Identity", "NotCompared", "Report", "Verdict"),
+    "kernels": ("Kernel", "KernelWorker"),
     "keys": ("KeyFilter", "Tolerance", "Tolerances"),
-    "layout": ("PairLayout",),
+    "layout": ("LEAF", "Leaf", "PairLayout"),
     "pairing": ("PairResult", "Relation", "TensorPair"),
     "text": ("Text", "read_text", "split_bom"),
 }

@@ -32,8 +32,6 @@ def same_bytes(old: FileTensor, new: FileTensor, start: int, stop: int) -> bool:
     Raises:
         LoadError: If a file ends before.
     """
-    if old.offset == new.offset and old.file.same_file(new.file):
-        return True
     old_buffer, new_buffer = bytearray(SCAN_BYTES), bytearray(SCAN_BYTES)
     place = start
     while place + SCAN_BYTES <= stop:
@@ -107,25 +105,35 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class FileLeaves:
-    """Leaves of a tensor that lies in a file; any order of access."""
+    """Leaves of a tensor that lies in a file; any order of access.
 
-    def __init__(self, ref: FileTensor) -> None:
+    Args:
+        ref: The tensor.
+        mapped: Whether to look at the file through a map instead of reading it into a buffer.
+    """
+
+    def __init__(self, ref: FileTensor, *, mapped: bool = False) -> None:
         self._ref = ref
+        self._mapped = mapped
         self._buffer: NDArray[Any] | None = None
         self.current: NDArray[Any]
 
     def leaf(self, start: int, count: int) -> NDArray[Any]:
-        """Read ``count`` elements at ``start`` into a buffer that the next call overwrites."""
-        from diffai_core.accumulators.workspace import aligned
-
+        """Return ``count`` elements at ``start``, in a buffer that the next call overwrites unless mapped."""
         ref = self._ref
-        n_bytes = ref.dtype.nbytes(count)
-        if self._buffer is None or self._buffer.size < n_bytes:
-            self._buffer = aligned(n_bytes, "u1")
-        raw = self._buffer[:n_bytes]
-        ref.file.read_into(ref.offset + ref.dtype.nbytes(start), raw.data)
+        n_bytes, begin = ref.dtype.nbytes(count), ref.offset + ref.dtype.nbytes(start)
+        raw = ref.file.map()[begin : begin + n_bytes] if self._mapped else self._read(begin, n_bytes)
         self.current = _read_only(decode(raw, ref.dtype, count))
         return self.current
+
+    def _read(self, begin: int, n_bytes: int) -> memoryview:
+        from diffai_core.accumulators.workspace import aligned
+
+        if self._buffer is None or self._buffer.size < n_bytes:
+            self._buffer = aligned(n_bytes, "u1")
+        raw = self._buffer[:n_bytes].data
+        self._ref.file.read_into(begin, raw)
+        return raw
 
 
 class StreamLeaves:
@@ -181,6 +189,6 @@ class StreamLeaves:
         )
 
 
-def leaf_reader(ref: TensorRef) -> FileLeaves | StreamLeaves:
-    """Return the reader that suits the tensor."""
-    return FileLeaves(ref) if isinstance(ref, FileTensor) else StreamLeaves(ref)
+def leaf_reader(ref: TensorRef, *, mapped: bool = False) -> FileLeaves | StreamLeaves:
+    """Return the reader that suits the tensor; ``mapped`` says how to get at files."""
+    return FileLeaves(ref, mapped=mapped) if isinstance(ref, FileTensor) else StreamLeaves(ref)

@@ -16,10 +16,10 @@ from diffai_core.declarations import spec_problems
 from diffai_core.discovery import FoundPlugin, find_plugins
 from diffai_core.errors import PluginError
 from diffai_core.hooks import HOOKS, Declared, HookCaller, HookProblem
-from diffai_core.specs import API_VERSION, ComparatorSpec, LoaderSpec, ReporterSpec, Spec
+from diffai_core.specs import API_VERSION, ComparatorSpec, KernelSpec, LoaderSpec, ReporterSpec, Spec, options_of
 from diffai_core.wording import did_you_mean, error_text
 
-Kind = Literal["loader", "comparator", "document", "results"]
+Kind = Literal["loader", "comparator", "document", "results", "kernel"]
 """What a spec is; reporters are told apart by their form, because both forms may have one name (``json``)."""
 
 Key = tuple[Kind, str]
@@ -54,9 +54,15 @@ _WORDS: dict[Kind, str] = {
     "comparator": "comparator",
     "document": "reporter",
     "results": "reporter",
+    "kernel": "kernel",
 }
-_KIND_OF_HOOK: dict[str, Kind] = dict(zip(HOOKS, ("loader", "comparator", "document"), strict=True))
-_KIND_OF_PREFIX: dict[str, Kind] = {"load": "loader", "compare": "comparator", "report": "document"}
+_KIND_OF_HOOK: dict[str, Kind] = dict(zip(HOOKS, ("loader", "comparator", "document", "kernel"), strict=True))
+_KIND_OF_PREFIX: dict[str, Kind] = {
+    "load": "loader",
+    "compare": "comparator",
+    "report": "document",
+    "kernel": "kernel",
+}
 
 
 class Broken(NamedTuple):
@@ -110,7 +116,7 @@ class Registered(NamedTuple, Generic[S]):
     @property
     def defaults(self) -> dict[str, Any]:
         """What the target gets as ``options`` when none is given."""
-        return {option.name.replace("-", "_"): option.default for option in self.spec.options}
+        return {option.name.replace("-", "_"): option.default for option in options_of(self.spec)}
 
 
 class Registry(NamedTuple):
@@ -121,6 +127,7 @@ class Registry(NamedTuple):
         comparators: Analyses by name.
         documents: Reporters of form ``document`` by name (``--format``).
         results: Reporters of form ``results`` by name (``--output``).
+        kernels: Kernels by name (``--kernel``), besides the core's own.
         broken: Plugins and specs that cannot be used.
         disabled: Plugins that the environment switches off.
         warnings: Lines for standard error.
@@ -130,6 +137,7 @@ class Registry(NamedTuple):
     comparators: Mapping[str, Registered[ComparatorSpec]]
     documents: Mapping[str, Registered[ReporterSpec]]
     results: Mapping[str, Registered[ReporterSpec]]
+    kernels: Mapping[str, Registered[KernelSpec]]
     broken: tuple[Broken, ...] = ()
     disabled: tuple[FoundPlugin, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -137,7 +145,7 @@ class Registry(NamedTuple):
     @property
     def registered(self) -> tuple[Registered[Any], ...]:
         """All working specs, plugin by plugin in sorted order, each plugin's in the order it declares them."""
-        kinds = (self.loaders, self.comparators, self.documents, self.results)
+        kinds = (self.loaders, self.comparators, self.documents, self.results, self.kernels)
         specs = [registered for by_name in kinds for registered in by_name.values()]
         return tuple(sorted(specs, key=lambda registered: (registered.plugin, registered.dist)))
 
@@ -177,6 +185,7 @@ def build_registry(plugins: Iterable[FoundPlugin], trace: Trace | None = None) -
         comparators=_index(registered, "comparator"),
         documents=_index(registered, "document"),
         results=_index(registered, "results"),
+        kernels=_index(registered, "kernel"),
         broken=tuple(broken),
     )
 
@@ -209,6 +218,8 @@ def kind_of(spec: Spec) -> Kind:
         return "loader"
     if isinstance(spec, ComparatorSpec):
         return "comparator"
+    if isinstance(spec, KernelSpec):
+        return "kernel"
     return "results" if spec.form == "results" else "document"
 
 

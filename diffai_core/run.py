@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.comparison import Comparison
 from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared, Report
 from diffai_core.identity import count_tensors, judge
+from diffai_core.kernels import Kernel, ReferenceKernel
 from diffai_core.keys import KeyFilter, Tolerances
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.renames import pair_tensors
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from diffai_core.comparators import ComparatorRun
     from diffai_core.errors import LoadError
     from diffai_core.registry import Registered
-    from diffai_core.specs import ComparatorSpec
+    from diffai_core.specs import ComparatorSpec, ReadingWay
 
 Comparators = Sequence["Registered[ComparatorSpec]"]
 _FACETS = ("tree", "tables", "graph")
@@ -32,20 +33,24 @@ class Settings:
     Args:
         keys: Which keys to look at.
         tolerances: How far values may differ.
-        jobs: Worker threads.
+        jobs: Worker threads; as many as suit the kernel if not given.
         max_memory: Bytes for buffers.
         plugin_options: Options of each comparator by its name.
         progress: Called with the number of payload bytes done.
         on_failure: Called with the traceback of a plugin that failed.
+        kernel: Takes the core's statistics.
+        reading: How the bytes of files are got at.
     """
 
     keys: KeyFilter = field(default_factory=KeyFilter)
     tolerances: Tolerances = field(default_factory=Tolerances)
-    jobs: int = 1
+    jobs: int | None = None
     max_memory: int = 256 << 20
     plugin_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     progress: Callable[[int], None] = field(default=lambda _n_bytes: None)
     on_failure: Callable[[str], None] = field(default=lambda _trace: None)
+    kernel: Kernel = field(default_factory=ReferenceKernel)
+    reading: ReadingWay = "auto"
 
     def record(self) -> dict[str, Any]:
         """Return what shapes the result, as plain values."""
@@ -77,13 +82,21 @@ def compare_artifacts(
         LoadError: If a file changed or shrank while it was read.
     """
     from diffai_core.comparators import run_comparator
-    from diffai_core.engine import PassPlan, Workers, run_pass
+    from diffai_core.engine import PassPlan, run_pass
     from diffai_core.folds import plan_folds
+    from diffai_core.workers import Workers
 
     settings = settings or Settings()
     folds = plan_folds(comparators)
     plan = PassPlan(
-        folds.folds, folds.scopes, settings.tolerances, settings.jobs, settings.max_memory, settings.progress
+        folds.folds,
+        folds.scopes,
+        settings.tolerances,
+        settings.jobs,
+        settings.max_memory,
+        settings.progress,
+        settings.kernel,
+        settings.reading,
     )
     results = tuple(run_pass(plan, _selected(pair_tensors(old.tensors, new.tensors), settings.keys)))
     with Workers(plan.workers) as workers:

@@ -18,6 +18,8 @@ OptionKind = Literal["flag", "integer", "number", "text", "choice", "regex"]
 Facet = Literal["tensors", "tree", "tables", "graph"]
 Scope = Literal["changed", "paired", "all"]
 ReportForm = Literal["document", "results"]
+ReadingWay = Literal["auto", "mmap", "read"]
+"""How to get at the bytes of files: through maps, by reading into buffers, or as it suits the file."""
 
 
 class Magic(NamedTuple):
@@ -133,4 +135,27 @@ class ReporterSpec:
     api: int = API_VERSION
 
 
-Spec = LoaderSpec | ComparatorSpec | ReporterSpec
+@dataclass(frozen=True)
+class KernelSpec:
+    """Code that takes the core's statistics faster than NumPy does.
+
+    Args:
+        name: Name of the kernel: ``--kernel NAME``. The first that works is used without being asked for.
+        title: What it is, in a few words.
+        target: ``package.module:function``; called as ``function() -> Kernel`` (see ``diffai_core.kernels``). It
+            raises :class:`PluginError` where the kernel cannot work, and imports no NumPy.
+        api: ``API_VERSION`` the plugin was written for.
+    """
+
+    name: str
+    title: str
+    target: str
+    api: int = API_VERSION
+
+
+Spec = LoaderSpec | ComparatorSpec | ReporterSpec | KernelSpec
+
+
+def options_of(spec: Spec) -> tuple[Option, ...]:
+    """Return the options that ``spec`` declares; a kernel has none."""
+    return () if isinstance(spec, KernelSpec) else spec.options

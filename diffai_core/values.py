@@ -13,10 +13,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from diffai_core.errors import UsageError
 from diffai_core.keys import Tolerance
+from diffai_core.specs import ReadingWay
 from diffai_core.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -97,6 +98,15 @@ def job_count(value: object) -> int:
     if found is None or not 1 <= found <= MOST_JOBS:
         raise UsageError(f"{_shown(value)} is not a whole number from 1 to {MOST_JOBS}")
     return found
+
+
+def reading_way(value: str) -> ReadingWay:
+    """Return how to get at the bytes of files."""
+    for way in get_args(ReadingWay):
+        if value == way:
+            found: ReadingWay = way
+            return found
+    raise UsageError(f"{_shown(value)} is none of {', '.join(get_args(ReadingWay))}")
 
 
 def byte_count(value: str) -> int:

@@ -12,19 +12,19 @@ from diffai_core.accumulators.block import Block
 from diffai_core.accumulators.centred import Centred
 from diffai_core.accumulators.changes import Changes, ChangesFold
 from diffai_core.accumulators.counts import CountsFold, SideCounts, ValueCounts
-from diffai_core.accumulators.extrema import Extrema, ExtremaFold
+from diffai_core.accumulators.extrema import Extrema, ExtremaFold, ExtremaState
 from diffai_core.accumulators.fold import AnyFold, Fold, NumericFold
 from diffai_core.accumulators.groups import GroupsFold, GroupSums, SideGroups
 from diffai_core.accumulators.higher import Higher, HigherMoments, HigherMomentsFold
-from diffai_core.accumulators.histograms import Histograms, HistogramsFold
-from diffai_core.accumulators.keys16 import Histogram
-from diffai_core.accumulators.lines import ColumnsFold, Lines, RowsFold
+from diffai_core.accumulators.histograms import Histograms, HistogramsFold, HistogramsState
+from diffai_core.accumulators.keys16 import Histogram, KeyCounts
+from diffai_core.accumulators.lines import ColumnsFold, Lines, LinesState, LineSums, RowsFold
 from diffai_core.accumulators.mantissa import MantissaFold, Mantissas, MantissaUse
 from diffai_core.accumulators.moments import Moments, MomentsFold
-from diffai_core.accumulators.norms import Norms, NormsFold
+from diffai_core.accumulators.norms import Norms, NormsFold, NormsState, Scaled
 from diffai_core.accumulators.side import Side
 from diffai_core.accumulators.sparsity import Sparsity, SparsityFold
-from diffai_core.accumulators.ulp import Ulp, UlpFold
+from diffai_core.accumulators.ulp import Ulp, UlpFold, UlpState
 from diffai_core.accumulators.workspace import Workspace
 from diffai_core.layout import LEAF, SEGMENT_LEAVES, PairLayout, leaves
 
@@ -63,6 +63,7 @@ __all__ = [
     "CountsFold",
     "Extrema",
     "ExtremaFold",
+    "ExtremaState",
     "Fold",
     "GroupSums",
     "GroupsFold",
@@ -72,7 +73,11 @@ __all__ = [
     "Histogram",
     "Histograms",
     "HistogramsFold",
+    "HistogramsState",
+    "KeyCounts",
+    "LineSums",
     "Lines",
+    "LinesState",
     "MantissaFold",
     "MantissaUse",
     "Mantissas",
@@ -80,9 +85,11 @@ __all__ = [
     "MomentsFold",
     "Norms",
     "NormsFold",
+    "NormsState",
     "NumericFold",
     "PairLayout",
     "RowsFold",
+    "Scaled",
     "Side",
     "SideCounts",
     "SideGroups",
@@ -90,6 +97,7 @@ __all__ = [
     "SparsityFold",
     "Ulp",
     "UlpFold",
+    "UlpState",
     "ValueCounts",
     "Workspace",
     "leaves",

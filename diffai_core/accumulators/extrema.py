@@ -36,7 +36,7 @@ class Extrema(NamedTuple):
     max_diff: float | None
 
 
-class _State(NamedTuple):
+class ExtremaState(NamedTuple):
     """``peak`` is the difference of largest magnitude; an exact ``int`` if it is beyond float64."""
 
     old: Bounds | None = None
@@ -45,27 +45,27 @@ class _State(NamedTuple):
     place: int | None = None
 
 
-class ExtremaFold(NumericFold[_State, Extrema]):
+class ExtremaFold(NumericFold[ExtremaState, Extrema]):
     """Gathers :class:`Extrema`."""
 
-    def empty(self, _layout: PairLayout) -> _State:
+    def empty(self, _layout: PairLayout) -> ExtremaState:
         """See :meth:`NumericFold.empty`."""
-        return _State()
+        return ExtremaState()
 
-    def add(self, state: _State, block: Block) -> _State:
+    def add(self, state: ExtremaState, block: Block) -> ExtremaState:
         """See :meth:`NumericFold.add`."""
         peak, place = _peak(block, -1 if state.place is None else abs(state.peak))
         if place is None:
             peak, place = state.peak, state.place
-        return _State(_hull(state.old, block.old.bounds), _hull(state.new, block.new.bounds), peak, place)
+        return ExtremaState(_hull(state.old, block.old.bounds), _hull(state.new, block.new.bounds), peak, place)
 
-    def join(self, left: _State, right: _State) -> _State:
+    def join(self, left: ExtremaState, right: ExtremaState) -> ExtremaState:
         """See :meth:`NumericFold.join`."""
         later = right.place is not None and (left.place is None or abs(right.peak) > abs(left.peak))
         larger = right if later else left
-        return _State(_hull(left.old, right.old), _hull(left.new, right.new), larger.peak, larger.place)
+        return ExtremaState(_hull(left.old, right.old), _hull(left.new, right.new), larger.peak, larger.place)
 
-    def result(self, state: _State) -> Extrema:
+    def result(self, state: ExtremaState) -> Extrema:
         """See :meth:`NumericFold.result`."""
         old_min, old_max = state.old or (None, None)
         new_min, new_max = state.new or (None, None)

@@ -78,19 +78,21 @@ class Histograms(NamedTuple):
 
 
 @dataclass
-class _State:
+class HistogramsState:
+    """How often each key occurs in OLD, in NEW and in NEW - OLD."""
+
     layout: PairLayout
     counts: list[KeyCounts] = field(default_factory=lambda: [no_keys() for _ in range(3)])
 
 
-class HistogramsFold(NumericFold[_State, Histograms]):
+class HistogramsFold(NumericFold[HistogramsState, Histograms]):
     """Gathers :class:`Histograms`."""
 
-    def empty(self, layout: PairLayout) -> _State:
+    def empty(self, layout: PairLayout) -> HistogramsState:
         """See :meth:`NumericFold.empty`."""
-        return _State(layout)
+        return HistogramsState(layout)
 
-    def add(self, state: _State, block: Block) -> _State:
+    def add(self, state: HistogramsState, block: Block) -> HistogramsState:
         """See :meth:`NumericFold.add`."""
         old, new, delta = state.counts
         old = _with_side(old, block.old, block)
@@ -98,11 +100,11 @@ class HistogramsFold(NumericFold[_State, Histograms]):
         state.counts = [old, new, _with_delta(delta, block)]
         return state
 
-    def join(self, left: _State, right: _State) -> _State:
+    def join(self, left: HistogramsState, right: HistogramsState) -> HistogramsState:
         """See :meth:`NumericFold.join`."""
-        return _State(left.layout, [a.plus(b) for a, b in zip(left.counts, right.counts, strict=True)])
+        return HistogramsState(left.layout, [a.plus(b) for a, b in zip(left.counts, right.counts, strict=True)])
 
-    def result(self, state: _State) -> Histograms:
+    def result(self, state: HistogramsState) -> Histograms:
         """See :meth:`NumericFold.result`."""
         layout = state.layout
         old, new = (

@@ -95,7 +95,7 @@ class Lines:
         return np.equal(self.n_zero_new, self.length)
 
 
-class _Sums(NamedTuple):
+class LineSums(NamedTuple):
     """Sums along consecutive lines; each array has one row for each quantity and one column for each line.
 
     Args:
@@ -111,7 +111,7 @@ class _Sums(NamedTuple):
     tallies: NDArray[np.int64]
 
     @classmethod
-    def of(cls, elements: Elements, part: Part, components: int, axis: int) -> _Sums:
+    def of(cls, elements: Elements, part: Part, components: int, axis: int) -> LineSums:
         """Sum up a part of a block along rows (``axis`` 1) or columns (0)."""
         old, new, delta = (part.of(values, components) for values in (elements.old, elements.new, elements.delta))
         pairs = ((old, old), (new, new), (delta, delta), (old, new))
@@ -124,7 +124,7 @@ class _Sums(NamedTuple):
         )
 
     @classmethod
-    def zeros(cls, first: int, n_lines: int, components: int = 1) -> _Sums:
+    def zeros(cls, first: int, n_lines: int, components: int = 1) -> LineSums:
         """Return the sums of nothing along ``n_lines`` lines."""
         width = n_lines * components
         return cls(first, np.zeros((4, width)), np.zeros((3, width)), np.zeros((3, n_lines), np.int64))
@@ -134,7 +134,7 @@ class _Sums(NamedTuple):
         """Index after the last line."""
         return self.first + int(self.tallies.shape[1])
 
-    def take_up(self, other: _Sums) -> None:
+    def take_up(self, other: LineSums) -> None:
         """Add the sums of ``other``, whose lines are among these, in place."""
         begin, n_lines = other.first - self.first, other.tallies.shape[1]
         components = other.sums.shape[1] // n_lines
@@ -157,85 +157,87 @@ class _Sums(NamedTuple):
 
 
 @dataclass
-class _State:
+class LinesState:
+    """Sums along lines: of rows, in pieces of consecutive ones; of columns, one record of all."""
+
     layout: PairLayout
-    pieces: list[_Sums] = field(default_factory=list)
+    pieces: list[LineSums] = field(default_factory=list)
 
 
-class RowsFold(NumericFold[_State, Lines]):
+class RowsFold(NumericFold[LinesState, Lines]):
     """Sums along rows; for two dimensions and more and up to :data:`MAX_ROWS` rows."""
 
     def applies(self, layout: PairLayout) -> bool:
         """Whether there is a matrix with not too many rows."""
         return layout.measurable and len(layout.shape) > 1 and layout.rows <= MAX_ROWS
 
-    def empty(self, layout: PairLayout) -> _State:
+    def empty(self, layout: PairLayout) -> LinesState:
         """See :meth:`NumericFold.empty`."""
-        return _State(layout)
+        return LinesState(layout)
 
-    def add(self, state: _State, block: Block) -> _State:
+    def add(self, state: LinesState, block: Block) -> LinesState:
         """See :meth:`NumericFold.add`."""
         elements = Elements.of(block)
-        state.pieces += [_Sums.of(elements, part, block.layout.components, 1) for part in parts(block)]
+        state.pieces += [LineSums.of(elements, part, block.layout.components, 1) for part in parts(block)]
         return state
 
-    def join(self, left: _State, right: _State) -> _State:
+    def join(self, left: LinesState, right: LinesState) -> LinesState:
         """See :meth:`NumericFold.join`."""
         if right.pieces:
             first, stop = right.pieces[0].first, right.pieces[-1].stop
             left.pieces.append(_together(right.pieces, first, stop))
         return left
 
-    def result(self, state: _State) -> Lines:
+    def result(self, state: LinesState) -> Lines:
         """See :meth:`NumericFold.result`."""
         return _together(state.pieces, 0, state.layout.rows).result(state.layout.columns)
 
 
-class ColumnsFold(NumericFold[_State, Lines]):
+class ColumnsFold(NumericFold[LinesState, Lines]):
     """Sums along columns; for two dimensions and more and up to :data:`MAX_COLUMNS` columns."""
 
     def applies(self, layout: PairLayout) -> bool:
         """Whether there is a matrix with not too many columns."""
         return layout.measurable and len(layout.shape) > 1 and layout.columns <= MAX_COLUMNS
 
-    def empty(self, layout: PairLayout) -> _State:
+    def empty(self, layout: PairLayout) -> LinesState:
         """See :meth:`NumericFold.empty`."""
-        return _State(layout)
+        return LinesState(layout)
 
-    def add(self, state: _State, block: Block) -> _State:
+    def add(self, state: LinesState, block: Block) -> LinesState:
         """See :meth:`NumericFold.add`."""
         elements = Elements.of(block)
         total = _total(state)
         for part in parts(block):
-            total.take_up(_Sums.of(elements, part, block.layout.components, 0))
+            total.take_up(LineSums.of(elements, part, block.layout.components, 0))
         return state
 
-    def join(self, left: _State, right: _State) -> _State:
+    def join(self, left: LinesState, right: LinesState) -> LinesState:
         """See :meth:`NumericFold.join`."""
         if not left.pieces or not right.pieces:
             return left if left.pieces else right
         left.pieces[0].take_up(right.pieces[0])
         return left
 
-    def result(self, state: _State) -> Lines:
+    def result(self, state: LinesState) -> Lines:
         """See :meth:`NumericFold.result`."""
         return _total(state).result(state.layout.rows)
 
 
-def _together(pieces: list[_Sums], first: int, stop: int) -> _Sums:
+def _together(pieces: list[LineSums], first: int, stop: int) -> LineSums:
     """Return one record of the lines from ``first`` to ``stop``."""
     if len(pieces) == 1 and (pieces[0].first, pieces[0].stop) == (first, stop):
         return pieces[0]
-    total = _Sums.zeros(first, stop - first)
+    total = LineSums.zeros(first, stop - first)
     for piece in pieces:
         total.take_up(piece)
     return total
 
 
-def _total(state: _State) -> _Sums:
+def _total(state: LinesState) -> LineSums:
     """Return the sums of all columns, which are made when they are first needed."""
     if not state.pieces:
-        state.pieces.append(_Sums.zeros(0, state.layout.columns, state.layout.components))
+        state.pieces.append(LineSums.zeros(0, state.layout.columns, state.layout.components))
     return state.pieces[0]
 
 

@@ -43,43 +43,48 @@ class Norms(NamedTuple):
         return self.l1_delta / self.n if self.n and self.l1_delta is not None else None
 
 
-class _Sum(NamedTuple):
+class Scaled(NamedTuple):
     """``value * 2**exponent``."""
 
     value: float = 0.0
     exponent: int = 0
 
-    def plus(self, other: _Sum) -> _Sum:
+    def plus(self, other: Scaled) -> Scaled:
+        """Return the sum of both."""
         if self.exponent == other.exponent:
-            return _Sum(self.value + other.value, self.exponent)
+            return Scaled(self.value + other.value, self.exponent)
         if not self.value or not other.value:
             return self if self.value else other
         small, large = sorted((self, other), key=lambda s: s.exponent)
-        return _Sum(float(np.ldexp(small.value, small.exponent - large.exponent)) + large.value, large.exponent)
+        return Scaled(float(np.ldexp(small.value, small.exponent - large.exponent)) + large.value, large.exponent)
 
 
-_State = tuple[int, tuple[_Sum, ...]]
+class NormsState(NamedTuple):
+    """How many pairs, and the five sums over them in the order of :class:`Norms`."""
+
+    n: int = 0
+    sums: tuple[Scaled, ...] = (Scaled(),) * 5
 
 
-class NormsFold(NumericFold[_State, Norms]):
+class NormsFold(NumericFold[NormsState, Norms]):
     """Gathers :class:`Norms`."""
 
-    def empty(self, _layout: PairLayout) -> _State:
+    def empty(self, _layout: PairLayout) -> NormsState:
         """See :meth:`NumericFold.empty`."""
-        return 0, (_Sum(),) * 5
+        return NormsState()
 
-    def add(self, state: _State, block: Block) -> _State:
+    def add(self, state: NormsState, block: Block) -> NormsState:
         """See :meth:`NumericFold.add`."""
-        return self.join(state, (block.n_finite, _sums(block))) if block.n_finite else state
+        return self.join(state, NormsState(block.n_finite, _sums(block))) if block.n_finite else state
 
-    def join(self, left: _State, right: _State) -> _State:
+    def join(self, left: NormsState, right: NormsState) -> NormsState:
         """See :meth:`NumericFold.join`."""
-        return left[0] + right[0], tuple(a.plus(b) for a, b in zip(left[1], right[1], strict=True))
+        return NormsState(left.n + right.n, tuple(a.plus(b) for a, b in zip(left.sums, right.sums, strict=True)))
 
-    def result(self, state: _State) -> Norms:
+    def result(self, state: NormsState) -> Norms:
         """See :meth:`NumericFold.result`."""
-        l1_old, l1_new, l1_delta, dot, delta_dot_old = (unscaled(*part) for part in state[1])
-        return Norms(state[0], l1_old, l1_new, l1_delta, dot, delta_dot_old)
+        l1_old, l1_new, l1_delta, dot, delta_dot_old = (unscaled(*part) for part in state.sums)
+        return Norms(state.n, l1_old, l1_new, l1_delta, dot, delta_dot_old)
 
 
 class _Factor(NamedTuple):
@@ -87,12 +92,12 @@ class _Factor(NamedTuple):
     exponent: int
 
 
-def _sums(block: Block) -> tuple[_Sum, ...]:
+def _sums(block: Block) -> tuple[Scaled, ...]:
     workspace = block.workspace
     old = _factor(block, "scaled-old", block.paired_old)
     l1_old = _l1(old, workspace)
     if block.same:
-        return l1_old, l1_old, _Sum(), _dot(old, old), _Sum()
+        return l1_old, l1_old, Scaled(), _dot(old, old), Scaled()
     new = _factor(block, "scaled-new", block.paired_new)
     delta = _factor(block, "scaled-delta", block.delta, block.delta_exponent)
     return l1_old, _l1(new, workspace), _l1(delta, workspace), _dot(old, new), _dot(delta, old)
@@ -106,10 +111,10 @@ def _factor(block: Block, slot: str, values: NDArray[np.float64], exponent: int 
     return _Factor(scaled_down(values, shift, block.workspace, slot), shift + exponent)
 
 
-def _l1(factor: _Factor, workspace: Workspace) -> _Sum:
+def _l1(factor: _Factor, workspace: Workspace) -> Scaled:
     sizes = np.abs(factor.values, out=workspace.float64("sizes", factor.values.size))
-    return _Sum(total(sizes), factor.exponent)
+    return Scaled(total(sizes), factor.exponent)
 
 
-def _dot(left: _Factor, right: _Factor) -> _Sum:
-    return _Sum(dot(left.values, right.values), left.exponent + right.exponent)
+def _dot(left: _Factor, right: _Factor) -> Scaled:
+    return Scaled(dot(left.values, right.values), left.exponent + right.exponent)

@@ -76,7 +76,9 @@ class Ulp(NamedTuple):
 
 
 @dataclass
-class _State:
+class UlpState:
+    """The fields of :class:`Ulp` so far."""
+
     n: int
     log2_distance: NDArray[np.int64]
     popcount: NDArray[np.int64]
@@ -85,21 +87,21 @@ class _State:
     sign_flips: int = 0
 
 
-class UlpFold(NumericFold[_State, Ulp]):
+class UlpFold(NumericFold[UlpState, Ulp]):
     """Gathers :class:`Ulp`; for two numeric tensors of equal dtype other than bool."""
 
     def applies(self, layout: PairLayout) -> bool:
         """Whether bits can be compared."""
         return layout.measurable and layout.old_dtype == layout.new_dtype and layout.old_dtype.kind != "bool"
 
-    def empty(self, layout: PairLayout) -> _State:
+    def empty(self, layout: PairLayout) -> UlpState:
         """See :meth:`NumericFold.empty`."""
         width = part_width(layout.old_dtype)
         shapes: tuple[tuple[int, ...], ...] = ((2, width + 1), (width + 1,), (width // 8, 256))
         log2_distance, popcount, byte_planes = (np.zeros(shape, np.int64) for shape in shapes)
-        return _State(0, log2_distance, popcount, byte_planes)
+        return UlpState(0, log2_distance, popcount, byte_planes)
 
-    def add(self, state: _State, block: Block) -> _State:
+    def add(self, state: UlpState, block: Block) -> UlpState:
         """See :meth:`NumericFold.add`."""
         n = block.old.numbers.size - (0 if block.old.finite is None else int(np.isnan(block.old.numbers).sum()))
         if block.same:
@@ -111,7 +113,7 @@ class UlpFold(NumericFold[_State, Ulp]):
         state.sign_flips += _count_sign_flips(block.old, block.new)
         return state
 
-    def join(self, left: _State, right: _State) -> _State:
+    def join(self, left: UlpState, right: UlpState) -> UlpState:
         """See :meth:`NumericFold.join`."""
         left.n += right.n
         left.log2_distance += right.log2_distance
@@ -121,7 +123,7 @@ class UlpFold(NumericFold[_State, Ulp]):
         left.sign_flips += right.sign_flips
         return left
 
-    def result(self, state: _State) -> Ulp:
+    def result(self, state: UlpState) -> Ulp:
         """See :meth:`NumericFold.result`."""
         return Ulp(state.n, state.log2_distance, state.popcount, state.byte_planes, state.ulp_max, state.sign_flips)
 
@@ -157,7 +159,7 @@ def bit_lengths(numbers: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(upper, 32 + upper, bit_lengths(numbers.astype(np.uint32)))
 
 
-def _add_pairs(state: _State, old: NDArray[Any], new: NDArray[Any], dtype: DType) -> None:
+def _add_pairs(state: UlpState, old: NDArray[Any], new: NDArray[Any], dtype: DType) -> None:
     """Add pairs of bits; few enough for their intermediates to stay in the cache."""
     before, after = ordinals(old, dtype), ordinals(new, dtype)
     steps = after - before  # modulo the width
@@ -180,7 +182,7 @@ def zigzag(steps: NDArray[Any]) -> NDArray[np.uint8]:
     return ((steps << 1) ^ (steps >> (8 * steps.itemsize - 1))).view(np.uint8)
 
 
-def _add_unchanged(state: _State, n: int) -> _State:
+def _add_unchanged(state: UlpState, n: int) -> UlpState:
     state.n += n
     state.log2_distance[1, 0] += n
     state.popcount[0] += n

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from diffai_core import specs
 from diffai_core.lazy import resolve
 from diffai_core.specs import ComparatorSpec, LoaderSpec, ReporterSpec, Spec
 
@@ -40,7 +41,7 @@ def only(plugin: ModuleType | None, kind: type[_S], name: str) -> _S:
 
 def default_options(spec: Spec) -> dict[str, Any]:
     """Return the options as the target gets them when the user gives none."""
-    return {option.name.replace("-", "_"): option.default for option in spec.options}
+    return {option.name.replace("-", "_"): option.default for option in specs.options_of(spec)}
 
 
 def options_of(spec: Spec, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from diffai_core.options import plugin_options
-from diffai_core.plugin import ComparatorSpec, LoaderSpec, Option, ReporterSpec
+from diffai_core.plugin import ComparatorSpec, KernelSpec, LoaderSpec, Option, ReporterSpec
 from diffai_core.plugin_table import plugin_rows, plugin_table
 from diffai_core.registry import build_registry
 
@@ -48,6 +48,11 @@ def registry_of(found, failing):
                     ReporterSpec(name="json", title="J.", target="m:f", form="results"),
                 ],
             ),
+            found(
+                "kernel-fast",
+                "acme-fast",
+                diffai_kernels=[KernelSpec(name="fast", title="Fast", target="acme_fast_gone.kernel:load")],
+            ),
             found("odd", "acme-odd"),
         ]
     )
@@ -56,10 +61,13 @@ def registry_of(found, failing):
 def test_the_table_is_aligned_and_tells_what_to_type(found, failing):
     registry = registry_of(found, failing)
     lines = plugin_table(registry, plugin_options(registry, ())).replace("\N{EN DASH}", "-").splitlines()
+    hooks = "diffai_comparators, diffai_kernels, diffai_loaders, diffai_reporters"
+    no_hook = f"implements no hook ({hooks}); report it to its authors"
     broken = [
         "broken: cannot be loaded (ImportError: no); upgrade diffai and acme-bad",
         "broken: API 2, this diffai has 1; upgrade diffai",
-        "broken: implements no hook (diffai_comparators, diffai_loaders, diffai_reporters); report it to its authors",
+        "broken: " + no_hook,
+        "broken: has no module 'acme_fast_gone'; reinstall it",
     ]
     assert lines == [
         "kind     name   reads / adds                               distribution  version  status",
@@ -71,6 +79,8 @@ def test_the_table_is_aligned_and_tells_what_to_type(found, failing):
         "compare  signs  --signs, --depth                           acme-signs    0.3      ok",
         "report   json   --format json                              acme-json     1.0      ok",
         "report   json   --output json                              acme-json     1.0      ok",
+        "kernel   fast   --kernel fast                              acme-fast     1.0      " + broken[3],
+        "kernel   numpy  in use, --kernel numpy                     diffai        0.1.0    ok",
         f"-        odd    -                                          acme-odd      1.0      {broken[2]}",
     ]
 
@@ -100,7 +110,8 @@ def test_the_rows_are_plain_json_with_nothing_cut(found, failing):
 
 def test_a_disabled_plugin_is_listed_as_off(found):
     registry = build_registry([])._replace(disabled=(found("load-foo", "acme-foo"),))
-    (row,) = plugin_rows(registry, plugin_options(registry, ()))
+    row, own_kernel = plugin_rows(registry, plugin_options(registry, ()))
+    assert own_kernel["name"] == "numpy"
     assert (row["kind"], row["name"], row["status"]) == ("load", "foo", "off")
     assert "DIFFAI_DISABLE" in row["reason"]
 

@@ -240,7 +240,9 @@ def test_a_hook_that_takes_arguments_the_spec_does_not_give_is_broken_and_the_ne
 @pytest.mark.parametrize("attributes", [{}, {"helper": len}])
 def test_a_plugin_without_hooks_is_broken(found, attributes):
     reason = only_broken(build_registry([found("load-a", **attributes)])).reason
-    assert reason.startswith("implements no hook (diffai_comparators, diffai_loaders, diffai_reporters)")
+    assert reason.startswith(
+        "implements no hook (diffai_comparators, diffai_kernels, diffai_loaders, diffai_reporters)"
+    )
 
 
 def test_a_plugin_may_have_nothing_to_offer_here(found):
