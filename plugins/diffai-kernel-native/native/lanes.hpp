@@ -1,0 +1,156 @@
+// Eight float64 lanes, whatever the vectors of the processor hold.
+//
+// Sums are kept in the same eight lanes everywhere and added up in the same order, and products are fused with a sum
+// only where the product is exact: so every processor gives the same bits. Include inside the namespace of one
+// instruction set, with VECTOR_DOUBLES defined as the number of float64 in one register.
+// No include guard: it is compiled once for each instruction set.
+
+constexpr int V = VECTOR_DOUBLES;
+constexpr int N_PARTS = 8 / V;
+
+typedef double Vd __attribute__((vector_size(V * 8)));
+typedef int64_t Vl __attribute__((vector_size(V * 8)));
+typedef float Vf __attribute__((vector_size(V * 4)));
+typedef int32_t Vi __attribute__((vector_size(V * 4)));
+typedef uint32_t Vu __attribute__((vector_size(V * 4)));
+typedef uint16_t Vh __attribute__((vector_size(V * 2)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+struct Lanes {
+  Vd part[N_PARTS];
+};
+
+INLINE Lanes zeros() {
+  Lanes r;
+  for (int k = 0; k < N_PARTS; k++) r.part[k] = Vd{};
+  return r;
+}
+
+INLINE Lanes all_lanes(double x) {
+  Lanes r;
+  for (int k = 0; k < N_PARTS; k++) r.part[k] = Vd{} + x;
+  return r;
+}
+
+#define LANEWISE(name, expression)                             \
+  INLINE Lanes name(Lanes x, Lanes y) {                        \
+    Lanes r;                                                   \
+    for (int k = 0; k < N_PARTS; k++) {                        \
+      const Vd a = x.part[k], b = y.part[k];                   \
+      r.part[k] = expression;                                  \
+    }                                                          \
+    return r;                                                  \
+  }
+
+LANEWISE(operator+, a + b)
+LANEWISE(operator-, a - b)
+LANEWISE(operator*, a * b)
+LANEWISE(lesser, a < b ? a : b)
+LANEWISE(greater, a > b ? a : b)
+#undef LANEWISE
+
+INLINE Lanes magnitude(Lanes x) {
+  Lanes r;
+  for (int k = 0; k < N_PARTS; k++) r.part[k] = (Vd)((Vl)x.part[k] & INT64_MAX);
+  return r;
+}
+
+// Return sum + a * b where the product is exact, or where it may be rounded before it is added.
+template <bool exact>
+INLINE Vd add_product(Vd sum, Vd a, Vd b) {
+#if defined(__AVX512F__)
+  if (exact) return (Vd)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)sum);
+#elif defined(__FMA__)
+  if (exact) return (Vd)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)sum);
+#elif defined(__aarch64__)
+  if (exact) return (Vd)vfmaq_f64((float64x2_t)sum, (float64x2_t)a, (float64x2_t)b);
+#endif
+  return sum + a * b;
+}
+
+template <bool exact>
+INLINE Lanes add_product(Lanes sum, Lanes a, Lanes b) {
+  Lanes r;
+  for (int k = 0; k < N_PARTS; k++) r.part[k] = add_product<exact>(sum.part[k], a.part[k], b.part[k]);
+  return r;
+}
+
+INLINE double lane(const Lanes &x, int i) { return x.part[i / V][i % V]; }
+
+INLINE double sum_of_lanes(Lanes x) {
+  const double a = (lane(x, 0) + lane(x, 1)) + (lane(x, 2) + lane(x, 3));
+  const double b = (lane(x, 4) + lane(x, 5)) + (lane(x, 6) + lane(x, 7));
+  return a + b;
+}
+
+INLINE double least_lane(Lanes x) {
+  double r = lane(x, 0);
+  for (int i = 1; i < 8; i++) r = lane(x, i) < r ? lane(x, i) : r;
+  return r;
+}
+
+INLINE double greatest_lane(Lanes x) {
+  double r = lane(x, 0);
+  for (int i = 1; i < 8; i++) r = lane(x, i) > r ? lane(x, i) : r;
+  return r;
+}
+
+template <class T>
+INLINE T unaligned(const void *p) {
+  T r;
+  std::memcpy(&r, p, sizeof r);
+  return r;
+}
+
+// How eight elements become float64, exactly; the words of Inf and NaN are not looked at. `exact_products` says
+// whether the product of two values fits into a float64.
+struct Float64 {
+  typedef uint64_t Word;
+  static constexpr bool exact_products = false;
+  INLINE Lanes at(const uint8_t *words, int64_t i) {
+    Lanes r;
+    for (int k = 0; k < N_PARTS; k++) r.part[k] = unaligned<Vd>(words + (i + k * V) * 8);
+    return r;
+  }
+};
+
+struct Float32 {
+  typedef uint32_t Word;
+  static constexpr bool exact_products = true;
+  INLINE Lanes at(const uint8_t *words, int64_t i) {
+    Lanes r;
+    for (int k = 0; k < N_PARTS; k++)
+      r.part[k] = __builtin_convertvector(unaligned<Vf>(words + (i + k * V) * 4), Vd);
+    return r;
+  }
+};
+
+struct BFloat16 {
+  typedef uint16_t Word;
+  static constexpr bool exact_products = true;
+  INLINE Lanes at(const uint8_t *words, int64_t i) {
+    Lanes r;
+    for (int k = 0; k < N_PARTS; k++) {
+      const Vu wide = __builtin_convertvector(unaligned<Vh>(words + (i + k * V) * 2), Vu) << 16;
+      r.part[k] = __builtin_convertvector((Vf)wide, Vd);
+    }
+    return r;
+  }
+};
+
+// Exponent and mantissa are moved to their places in a float32 and the exponent is rebiased by a product, which is
+// exact for subnormal numbers too.
+struct Float16 {
+  typedef uint16_t Word;
+  static constexpr bool exact_products = true;
+  INLINE Lanes at(const uint8_t *words, int64_t i) {
+    Lanes r;
+    for (int k = 0; k < N_PARTS; k++) {
+      const Vu wide = __builtin_convertvector(unaligned<Vh>(words + (i + k * V) * 2), Vu);
+      const Vf size = (Vf)((wide & 0x7FFF) << 13) * 0x1p112f;
+      r.part[k] = __builtin_convertvector((Vf)((Vu)size | ((wide & 0x8000) << 16)), Vd);
+    }
+    return r;
+  }
+};

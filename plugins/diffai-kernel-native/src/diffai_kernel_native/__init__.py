@@ -1,0 +1,1 @@
+"""The statistics of diffai's pass in C++."""
