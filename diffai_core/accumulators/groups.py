@@ -172,7 +172,7 @@ def _sum_of_squares(sizes: NDArray[np.float64]) -> float | None:
 
 def _residual(groups: NDArray[np.float64], absmax: NDArray[np.float64]) -> float:
     """Return the summed distances from an 8-bit grid, in steps; its step is fitted by least squares to each row."""
-    scaled = groups / (absmax / _LEVELS)[:, None]
+    scaled = groups * (_LEVELS / absmax)[:, None]
     levels = np.rint(scaled)
     scaled *= (np.einsum("ij,ij->i", levels, levels) / np.einsum("ij,ij->i", scaled, levels))[:, None]
     np.subtract(scaled, np.rint(scaled, out=levels), out=levels)
