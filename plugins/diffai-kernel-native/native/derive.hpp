@@ -49,6 +49,13 @@ static void convert_words(const Type &type, const uint8_t *words, int64_t count,
   }
 }
 
+// The memory for use within one statistic, as something else than float64.
+template <class T>
+static T &scratch_as(const Leaf &leaf) {
+  static_assert(sizeof(T) <= sizeof(Scratch::extra) && alignof(T) <= 64, "does not fit");
+  return *::new (static_cast<void *>(leaf.scratch->extra)) T;
+}
+
 static double value_at(const Side &side, int64_t i) {
   alignas(64) uint8_t word[64] = {};
   double value[8] = {};
@@ -146,9 +153,8 @@ INLINE double value_of_ordered(const Type &type, typename Words<U>::Signed place
 }
 
 template <class U>
-static void inspect_real(Leaf &leaf, Side &side) {
+static void inspect_range(Leaf &leaf, Side &side, Range<typename Words<U>::Signed> range) {
   const U inf = infinity<U>(side.type->mantissa);
-  const auto range = ordered_range<U>(side.words, leaf.count);
   if (range.high < ordered<U>(inf) && range.low > ordered<U>(U(inf | sign_bit<U>))) {
     side.low = value_of_ordered<U>(*side.type, range.low);
     side.high = value_of_ordered<U>(*side.type, range.high);
@@ -157,6 +163,21 @@ static void inspect_real(Leaf &leaf, Side &side) {
   side.n_finite = classify<U>(side.words, leaf.count, inf, leaf.scratch->classes[side.slot]);
   side.classes = leaf.scratch->classes[side.slot];
   range_of_finite(leaf, side);
+}
+
+template <class U>
+static void inspect_real(Leaf &leaf, Side &side) {
+  inspect_range<U>(leaf, side, ordered_range<U>(side.words, leaf.count));
+}
+
+// The same for both sides in one sweep, with what differs between them.
+template <class U>
+static void inspect_both(Leaf &leaf) {
+  const Survey<U> found = survey<U>(leaf.old_side.words, leaf.new_side.words, leaf.count);
+  inspect_range<U>(leaf, leaf.old_side, found.old_range);
+  inspect_range<U>(leaf, leaf.new_side, found.new_range);
+  leaf.n_other_words = found.n_different;
+  leaf.sign_flips = found.sign_flips;
 }
 
 static void inspect_table(Leaf &leaf, Side &side) {
@@ -193,12 +214,15 @@ static void inspect_integers(Leaf &leaf, Side &side) {
     set_range(side, integer_range<U>(side.words, leaf.count));
 }
 
-// Find range and classes of one side. Return whether its numbers can be added up in float64 without care.
-static bool inspect(Leaf &leaf, Side &side) {
-  const Type &type = *side.type;
+static void start_side(Leaf &leaf, Side &side) {
   side.classes = nullptr;
   side.values = nullptr;
   side.n_finite = leaf.count;
+}
+
+// Find range and classes of one side.
+static void inspect(Leaf &leaf, Side &side) {
+  const Type &type = *side.type;
   if (type.kind == Kind::real) {
     if (type.width == 8)
       inspect_real<uint64_t>(leaf, side);
@@ -221,6 +245,11 @@ static bool inspect(Leaf &leaf, Side &side) {
   } else {
     inspect_integers<int8_t, uint8_t>(leaf, side);
   }
+}
+
+// Whether the numbers of one side can be added up in float64 without care.
+static bool is_moderate(Side &side) {
+  const Type &type = *side.type;
   if (!side.n_finite) return true;
   side.low += 0.0;
   side.high += 0.0;
@@ -229,21 +258,51 @@ static bool inspect(Leaf &leaf, Side &side) {
   return type.width < 8 || largest < 0x1p53;  // the conversion may have rounded down to it
 }
 
-// Fill in all that depends on the words. Return whether the statistics can be taken: if not, numbers are too extreme
-// for sums in float64, and the leaf is left to the reference kernel.
-static bool prepare(Leaf &leaf) {
-  leaf.kept_old = leaf.kept_new = leaf.kept_delta = nullptr;
-  leaf.changed = nullptr;
-  leaf.same = leaf.same_type && (leaf.old_side.words == leaf.new_side.words ||
-                                 !std::memcmp(leaf.old_side.words, leaf.new_side.words, leaf.count * leaf.old_side.type->width));
-  if (!inspect(leaf, leaf.old_side)) return false;
+static int64_t count_other_words(const Leaf &leaf) {
+  const uint8_t *a = leaf.old_side.words, *b = leaf.new_side.words;
+  switch (leaf.old_side.type->width) {
+    case 8:
+      return count_different<uint64_t>(a, b, leaf.count);
+    case 4:
+      return count_different<uint32_t>(a, b, leaf.count);
+    case 2:
+      return count_different<uint16_t>(a, b, leaf.count);
+    default:
+      return count_different<uint8_t>(a, b, leaf.count);
+  }
+}
+
+static void inspect_sides(Leaf &leaf) {
+  const Type &type = *leaf.old_side.type;
+  start_side(leaf, leaf.old_side);
+  start_side(leaf, leaf.new_side);
+  leaf.n_other_words = leaf.same_type ? 0 : leaf.count;
   if (leaf.same) {
+    inspect(leaf, leaf.old_side);
     const int slot = leaf.new_side.slot;
     leaf.new_side = leaf.old_side;
     leaf.new_side.slot = slot;
-  } else if (!inspect(leaf, leaf.new_side)) {
-    return false;
+  } else if (leaf.same_type && type.kind == Kind::real) {
+    if (type.width == 8) return inspect_both<uint64_t>(leaf);
+    if (type.width == 4) return inspect_both<uint32_t>(leaf);
+    inspect_both<uint16_t>(leaf);
+  } else {
+    inspect(leaf, leaf.old_side);
+    inspect(leaf, leaf.new_side);
+    if (leaf.same_type) leaf.n_other_words = count_other_words(leaf);
   }
+}
+
+// Fill in all that depends on the words. Return whether the statistics can be taken: if not, numbers are too extreme
+// for sums in float64, and the leaf is left to the reference kernel.
+static bool prepare(Leaf &leaf) {
+  const uint8_t *a = leaf.old_side.words, *b = leaf.new_side.words;
+  leaf.kept_old = leaf.kept_new = leaf.kept_delta = nullptr;
+  leaf.changed = nullptr;
+  leaf.sign_flips = false;
+  leaf.same = leaf.same_type && (a == b || !std::memcmp(a, b, size_t(leaf.count * leaf.old_side.type->width)));
+  inspect_sides(leaf);
+  if (!is_moderate(leaf.old_side) || !is_moderate(leaf.new_side)) return false;
   leaf.n_pairs = leaf.count;
   if (leaf.old_side.classes || leaf.new_side.classes) {
     leaf.n_pairs = 0;

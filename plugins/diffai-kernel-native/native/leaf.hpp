@@ -71,6 +71,9 @@ struct Leaf {
   bool same_type;
   bool same;        // both sides are of one type and hold the same words
   int64_t n_pairs;  // elements that are finite on both sides
+  int64_t n_other_words;  // elements whose words differ; all if the types do
+  bool sign_flips;        // floats of one type: whether any words differ in the sign alone
+  const uint8_t *old_ahead, *new_ahead;  // words that will be wanted next, to be fetched into the cache meanwhile
   Scratch *scratch;
   const double *kept_old, *kept_new, *kept_delta;  // nullptr until asked for by kept_pairs()
   const uint8_t *changed;                          // nullptr until asked for by changed_of()

@@ -2,6 +2,7 @@
 // the namespace and of the table) and VECTOR_DOUBLES.
 
 #include <cmath>
+#include <new>
 
 #include "instruction_set.hpp"
 
@@ -11,12 +12,30 @@ namespace INSTRUCTION_SET {
 #include "lanes.hpp"
 #include "words.hpp"
 #include "derive.hpp"
-#include "core.hpp"
+#include "pairs.hpp"
+#include "higher.hpp"
+#include "extrema.hpp"
+#include "changes.hpp"
 #include "counts.hpp"
+
+// Add what the sweep over pairs gives. Return false, with nothing added, where the differences are too extreme.
+static bool add_pairs(Leaf &leaf, States &states) {
+  if (!(states.moments || states.higher || states.norms || states.extrema)) return true;
+  const PairSums sums = !leaf.n_pairs ? PairSums{} : states.norms ? sweep_leaf<true>(leaf) : sweep_leaf<false>(leaf);
+  if (!are_moderate(leaf, sums)) return false;
+  Series series[N_SERIES];
+  if (states.moments || states.higher) find_series(leaf, sums, series);
+  if (states.moments) add_moments(series, *states.moments);
+  if (states.higher) add_higher(leaf, series, *states.higher);
+  if (states.norms) add_norms(leaf, sums, *states.norms);
+  if (states.extrema) add_extrema(leaf, sums, *states.extrema);
+  return true;
+}
 
 // Add one leaf to all states. Return false, with nothing added, if it must be left to the reference kernel.
 static bool measure_leaf(Leaf &leaf, States &states) {
-  if (!prepare(leaf) || !add_core(leaf, states)) return false;
+  if (!prepare(leaf) || !add_pairs(leaf, states)) return false;
+  if (states.changes) add_changes(leaf, *states.changes);
   if (states.counts) add_counts(leaf, *states.counts);
   return true;
 }

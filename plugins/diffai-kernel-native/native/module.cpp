@@ -65,7 +65,7 @@ int64_t byte_of(const Type &type, int64_t element, bool packed) {
 class SideReader {
  public:
   SideReader(const Source &source, const Type &type, int64_t first, int64_t stop, Memory &memory, int slot)
-      : reader_(source), type_(type), packed_(!source.memory), first_(source.memory ? first : 0),
+      : reader_(source), type_(type), packed_(!source.memory), first_(source.memory ? first : 0), last_(stop),
         stop_(byte_of(type, stop - first_, packed_)), memory_(memory), slot_(slot) {}
 
   const uint8_t *words(int64_t start, int64_t count) {
@@ -77,11 +77,18 @@ class SideReader {
     return memory_.scratch.unpacked[slot_];
   }
 
+  // Return the elements from `start` on where they can be looked at already, else nullptr.
+  const uint8_t *ahead(int64_t start, int64_t count) const {
+    if (type_.bits < 8 || start + count > last_) return nullptr;
+    return reader_.ahead(byte_of(type_, start - first_, packed_), count * type_.width);
+  }
+
  private:
   Reader reader_;
   const Type &type_;
   const bool packed_;
   const int64_t first_;  // element at the begin of the memory
+  const int64_t last_;   // element after the last one
   const int64_t stop_;
   Memory &memory_;
   const int slot_;
@@ -110,7 +117,10 @@ Py_ssize_t measure_leaves(Measure measure, const Request &request, States &state
     leaf.same_type = request.old_type.same_as == request.new_type.same_as;
     leaf.old_side.words = old_reader.words(leaf.start, leaf.count);
     leaf.new_side.words = request.one_source ? leaf.old_side.words : new_reader.words(leaf.start, leaf.count);
-    if (!leaf.old_side.words || !leaf.new_side.words || !measure(leaf, states)) break;
+    if (!leaf.old_side.words || !leaf.new_side.words) break;
+    leaf.old_ahead = old_reader.ahead(leaf.start + leaf.count, leaf.count);
+    leaf.new_ahead = new_reader.ahead(leaf.start + leaf.count, leaf.count);
+    if (!measure(leaf, states)) break;
   }
   Guard::disarm();
   return done;

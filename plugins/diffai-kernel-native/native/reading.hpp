@@ -31,6 +31,14 @@ class Reader {
   // caller's interest ends; `buffer` holds at least `count` bytes.
   const uint8_t *bytes(int64_t begin, int64_t count, int64_t stop, uint8_t *buffer);
 
+  // Return the same if it is at hand without reading, else nullptr.
+  const uint8_t *ahead(int64_t begin, int64_t count) const {
+    if (source_.memory) return source_.memory + begin;
+    const int64_t place = source_.offset + begin;
+    const bool at_hand = window_ && place >= window_begin_ && place + count <= window_begin_ + window_length_;
+    return at_hand ? window_ + (place - window_begin_) : nullptr;
+  }
+
  private:
   bool map(int64_t begin, int64_t stop);
   void unmap();

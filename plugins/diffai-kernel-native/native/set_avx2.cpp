@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #define INSTRUCTION_SET avx2
+#define USE_AVX2  // the pragma does not define what -mavx2 would
 #define VECTOR_DOUBLES 4
 #include "measure.hpp"
 #if defined(__clang__)

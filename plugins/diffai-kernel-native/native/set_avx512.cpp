@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #define INSTRUCTION_SET avx512
+#define USE_AVX512  // the pragma does not define what -mavx512f would
 #define VECTOR_DOUBLES 8
 #include "measure.hpp"
 #if defined(__clang__)

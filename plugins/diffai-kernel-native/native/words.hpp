@@ -64,6 +64,42 @@ static Range<typename Words<U>::Signed> ordered_range(const uint8_t *words, int6
   return {low, high};
 }
 
+// What both sides of a leaf of floats look like as words.
+template <class U>
+struct Survey {
+  Range<typename Words<U>::Signed> old_range, new_range;
+  int64_t n_different;
+  bool sign_flips;  // whether any words differ in the sign alone
+};
+
+// Words are counted in pieces whose count fits into a word, so that the compiler counts in lanes of that width.
+template <class U>
+static Survey<U> survey(const uint8_t *old_words, const uint8_t *new_words, int64_t count) {
+  typedef typename Words<U>::Signed S;
+  const auto *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
+  const auto *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
+  S old_low = ordered<U>(a[0]), old_high = old_low, new_low = ordered<U>(b[0]), new_high = new_low;
+  constexpr int64_t piece = 4096;
+  int64_t total = 0;
+  U flips = 0;
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t end = begin + piece < count ? begin + piece : count;
+    U n = 0;
+    for (int64_t i = begin; i < end; i++) {
+      const S x = ordered<U>(a[i]), y = ordered<U>(b[i]);
+      old_low = x < old_low ? x : old_low;
+      old_high = x > old_high ? x : old_high;
+      new_low = y < new_low ? y : new_low;
+      new_high = y > new_high ? y : new_high;
+      const U difference = a[i] ^ b[i];
+      n += difference != 0;
+      flips |= difference == sign_bit<U>;
+    }
+    total += int64_t(n);
+  }
+  return {{old_low, old_high}, {new_low, new_high}, total, flips != 0};
+}
+
 template <class T>
 static Range<T> integer_range(const uint8_t *words, int64_t count) {
   typedef T __attribute__((may_alias, aligned(1))) Unaligned;
