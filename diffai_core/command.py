@@ -137,7 +137,7 @@ def _compare(registry: Registry, plugins: PluginOptions, params: Params, kernel:
             jobs=params["jobs"],
             max_memory=params["max_memory"],
             plugin_options={name: options for (kind, name), options in values.items() if kind == "comparator"},
-            progress=progress,
+            meter=progress,
             on_failure=streams.tell if params["debug"] else _ignore,
             kernel=kernel,
             reading=params["reading"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.errors import PluginError
+from diffai_core.layout import SMALL_STATE_BYTES
 from diffai_core.lazy import resolve
 from diffai_core.registry import CORE_STATISTICS
 
@@ -34,6 +35,12 @@ class GuardedFold:
     """A plugin's fold whose exceptions end that statistic and not the pass."""
 
     fold: Fold[Any, Any]
+
+    def state_bytes(self, layout: PairLayout, n_elements: int) -> int:
+        """Return what the plugin says, if it says something that can be; else the usual."""
+        stated = getattr(self.fold, "state_bytes", None)
+        n_bytes = SMALL_STATE_BYTES if stated is None else _guarded(stated, layout, n_elements)
+        return n_bytes if isinstance(n_bytes, int) and n_bytes >= 0 else SMALL_STATE_BYTES
 
     def start(self, layout: PairLayout) -> Any:
         """Return the plugin's empty state."""

@@ -23,6 +23,9 @@ LEAF = 32768
 SEGMENT_LEAVES = 64
 """Leaves that one state takes up before it is merged into the state of all earlier ones."""
 
+SMALL_STATE_BYTES = 64 << 10
+"""What the state of a statistic counts, as memory, if it does not say that it takes more."""
+
 _PIECE = 512  # pieces of a long row begin at multiples of this, so that no quantisation group is cut
 
 

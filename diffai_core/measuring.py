@@ -1,4 +1,4 @@
-"""Compare one pair of tensors: first whether the bytes differ, then, where they do, by how much.
+"""Compare two tensors: whether their bytes differ, and by how much.
 
 A tensor is cut into leaves by its shape alone, and leaves are gathered into segments. Statistics are updated leaf
 by leaf and merged segment by segment in order, so that they depend neither on workers nor on buffers.
@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.artifact import FileTensor, TensorRef
 from diffai_core.layout import SEGMENT_LEAVES, Leaf, PairLayout, leaves
-from diffai_core.pairing import Relation
 from diffai_core.reading import LeafReader, StreamLeaves, leaf_reader, same_bytes, same_leaf_bytes
-from diffai_core.segments import Folds, Sides, Worker, measure_segment
+from diffai_core.segments import Folds, Sides, States, Worker, measure_segment
 
 if TYPE_CHECKING:
     from diffai_core.keys import Tolerance
 
 OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Like ``map``; may run the calls side by side, but gives the results in order."""
+Segment = tuple[Leaf, ...]
+Tell = Callable[[int], None]
+"""Called with the number of payload bytes of both sides that are done."""
 
 
 @dataclass(frozen=True)
 class TensorJob:
-    """Two tensors with the same number of elements, and what to measure on them."""
+    """Two tensors with the same number of elements, laid out alike."""
 
     old: TensorRef
     new: TensorRef
@@ -38,20 +39,38 @@ class TensorJob:
         """Lay the elements of both out in the shape of ``old``."""
         return cls(old, new, PairLayout.of(old.shape, old.dtype, new.dtype, tolerance))
 
-    def segments(self) -> Iterator[tuple[Leaf, ...]]:
+    @property
+    def in_files(self) -> bool:
+        """Whether any part can be read by itself."""
+        return isinstance(self.old, FileTensor) and isinstance(self.new, FileTensor)
+
+    @property
+    def nbytes(self) -> int:
+        """Payload bytes of both sides."""
+        return self.old.nbytes + self.new.nbytes
+
+    def segments(self) -> Iterator[Segment]:
         """Yield the units of work: runs of consecutive leaves, from the start to the end of the tensor."""
         remaining = leaves(self.layout)
         while segment := tuple(islice(remaining, SEGMENT_LEAVES)):
             yield segment
 
+    def payload(self, segment: Segment) -> int:
+        """Return the bytes of a segment on both sides."""
+        return sum(count for _, count in segment) * (self.old.dtype.bits + self.new.dtype.bits) // 8
 
-def identical(job: TensorJob, worker: Callable[[], Worker], ordered_map: OrderedMap = map) -> bool:
+
+def _ignore(_n_bytes: int) -> None:
+    pass
+
+
+def identical(job: TensorJob, worker: Callable[[], Worker], tell: Tell = _ignore) -> bool:
     """Whether both tensors have the same dtype and the same bytes; stops at the first difference.
 
     Args:
         job: The tensors.
         worker: Gives what the calling thread works with.
-        ordered_map: How the segments are worked on.
+        tell: Told of bytes that are the same, before the end only where a loader decodes them.
 
     Raises:
         LoadError: If the bytes cannot be read as declared.
@@ -59,32 +78,44 @@ def identical(job: TensorJob, worker: Callable[[], Worker], ordered_map: Ordered
     if job.old.dtype != job.new.dtype:
         return False
     if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
-        return all(ordered_map(partial(_same_segment_bytes, worker, job.old, job.new), job.segments()))
+        return same_span(job.old, job.new, 0, job.old.nbytes, worker)
     old, new = leaf_reader(job.old), leaf_reader(job.new)
-    same = all(_same_leaf(old, new, leaf) for leaf in leaves(job.layout))
-    if same:
-        _finish(old, new)
-    return same
+    for segment in job.segments():
+        for leaf in segment:
+            old.leaf(*leaf)
+            new.leaf(*leaf)
+            if not same_leaf_bytes(old, new):
+                return False
+        tell(job.payload(segment))
+    _finish(old, new)
+    return True
 
 
-def _same_leaf(old: LeafReader, new: LeafReader, leaf: Leaf) -> bool:
-    old.leaf(*leaf)
-    new.leaf(*leaf)
-    return same_leaf_bytes(old, new)
+def _finish(*readers: LeafReader) -> None:
+    """Run loaders that decode to their ends, where they may say that what they read is damaged."""
+    for reader in dict.fromkeys(readers):
+        if isinstance(reader, StreamLeaves):
+            reader.finish()
 
 
-def _same_segment_bytes(
-    worker: Callable[[], Worker], old: FileTensor, new: FileTensor, segment: tuple[Leaf, ...]
-) -> bool:
+def same_span(old: FileTensor, new: FileTensor, start: int, stop: int, worker: Callable[[], Worker]) -> bool:
+    """Whether bytes ``start`` to ``stop`` of two tensors in files, and of what follows them, are equal.
+
+    Raises:
+        LoadError: If a file ends before.
+    """
     if old.offset == new.offset and old.file.same_file(new.file):
         return True
-    start, stop = old.dtype.nbytes(segment[0][0]), -(-sum(segment[-1]) * old.dtype.bits // 8)
     found = worker().kernel_worker.same_bytes(old, new, start, stop)
     return same_bytes(old, new, start, stop) if found is None else found
 
 
 def measure(
-    job: TensorJob, folds: Folds, worker: Callable[[], Worker], ordered_map: OrderedMap = map
+    job: TensorJob,
+    folds: Folds,
+    worker: Callable[[], Worker],
+    ordered_map: OrderedMap = map,
+    tell: Tell = _ignore,
 ) -> dict[str, Any]:
     """Return the finished statistics of ``folds`` over both tensors.
 
@@ -93,43 +124,46 @@ def measure(
         folds: What to measure, by name.
         worker: Gives what the calling thread works with.
         ordered_map: How the segments are worked on; tensors that must be decoded in order are not split.
+        tell: Told of the bytes that are measured.
 
     Raises:
         LoadError: If the bytes cannot be read as declared.
     """
-    if isinstance(job.old, FileTensor) and isinstance(job.new, FileTensor):
+    sides = None if job.in_files else Sides.of(job.old, job.new, worker())
 
-        def work(segment: tuple[Leaf, ...]) -> dict[str, Any]:
-            own = worker()
-            return measure_segment(job.layout, folds, Sides.of(job.old, job.new, own), own, segment)
+    def work(segment: Segment) -> States:
+        states = segment_states(job, folds, worker(), segment, sides)
+        tell(job.payload(segment))
+        return states
 
-        states = _merge(folds, ordered_map(work, job.segments()), job.layout)
-    else:
-        own = worker()
-        sides = Sides.of(job.old, job.new, own)
-        in_order = (measure_segment(job.layout, folds, sides, own, segment) for segment in job.segments())
-        states = _merge(folds, in_order, job.layout)
+    total: States | None = None
+    for part in map(work, job.segments()) if sides else ordered_map(work, job.segments()):
+        total = merged(folds, total, part)
+    if sides:
         _finish(sides.old_reader, sides.new_reader)
-    return {name: fold.finish(states[name]) for name, fold in folds.items()}
+    return finished(job, folds, total)
 
 
-def _merge(folds: Folds, parts: Iterable[dict[str, Any]], layout: PairLayout) -> dict[str, Any]:
-    total: dict[str, Any] | None = None
-    for part in parts:
-        total = part if total is None else {name: fold.merge(total[name], part[name]) for name, fold in folds.items()}
-    return {name: fold.start(layout) for name, fold in folds.items()} if total is None else total
+def segment_states(
+    job: TensorJob, folds: Folds, worker: Worker, segment: Segment, sides: Sides | None = None
+) -> States:
+    """Return the states of one segment; ``sides`` if they are open already.
+
+    Raises:
+        LoadError: If the bytes cannot be read as declared.
+    """
+    return measure_segment(job.layout, folds, sides or Sides.of(job.old, job.new, worker), worker, segment)
 
 
-def _finish(*readers: LeafReader) -> None:
-    for reader in dict.fromkeys(readers):
-        if isinstance(reader, StreamLeaves):
-            reader.finish()
+def merged(folds: Folds, total: States | None, part: States) -> States:
+    """Return the states with those of the next segment."""
+    if total is None:
+        return part
+    return {name: fold.merge(total.pop(name), part.pop(name)) for name, fold in folds.items()}
 
 
-def relation_of(changes: Any) -> Relation:
-    """Return how two tensors whose bytes differ compare, from the finished ``changes`` statistic."""
-    if changes.n_changed == 0:
-        return Relation.EQUAL_VALUES
-    if changes.n_above_tol == 0:
-        return Relation.WITHIN_TOLERANCE
-    return Relation.CHANGED
+def finished(job: TensorJob, folds: Folds, total: States | None) -> dict[str, Any]:
+    """Return the results; ``total`` is ``None`` if there are no elements, and is used up."""
+    if total is None:
+        total = {name: fold.start(job.layout) for name, fold in folds.items()}
+    return {name: fold.finish(total.pop(name)) for name, fold in folds.items()}

@@ -51,12 +51,14 @@ class PairResult:
             Tensors of unequal shape are ``CHANGED`` (``IDENTICAL`` if only the shape differs and the bytes are equal).
         statistics: Finished results by accumulator name; empty where they were not asked for or do not apply.
         reason: Why the elements were not compared; empty if they were.
+        not_measured: Statistics that were asked for and for which ``--max-memory`` is too little; they are ``None``.
     """
 
     pair: TensorPair
     relation: Relation | None
     statistics: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    not_measured: tuple[str, ...] = ()
 
     @property
     def same_shape(self) -> bool:

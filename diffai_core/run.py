@@ -12,6 +12,7 @@ from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared
 from diffai_core.identity import count_tensors, judge
 from diffai_core.kernels import Kernel, ReferenceKernel
 from diffai_core.keys import KeyFilter, Tolerances
+from diffai_core.meter import Meter, NoMeter
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.renames import pair_tensors
 
@@ -34,9 +35,9 @@ class Settings:
         keys: Which keys to look at.
         tolerances: How far values may differ.
         jobs: Worker threads; as many as suit the kernel if not given.
-        max_memory: Bytes for buffers.
+        max_memory: Bytes for buffers and states.
         plugin_options: Options of each comparator by its name.
-        progress: Called with the number of payload bytes done.
+        meter: Told how far the pass is.
         on_failure: Called with the traceback of a plugin that failed.
         kernel: Takes the core's statistics.
         reading: How the bytes of files are got at.
@@ -47,7 +48,7 @@ class Settings:
     jobs: int | None = None
     max_memory: int = 256 << 20
     plugin_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    progress: Callable[[int], None] = field(default=lambda _n_bytes: None)
+    meter: Meter = field(default_factory=NoMeter)
     on_failure: Callable[[str], None] = field(default=lambda _trace: None)
     kernel: Kernel = field(default_factory=ReferenceKernel)
     reading: ReadingWay = "auto"
@@ -94,12 +95,12 @@ def compare_artifacts(
         settings.tolerances,
         settings.jobs,
         settings.max_memory,
-        settings.progress,
+        settings.meter,
         settings.kernel,
         settings.reading,
     )
     results = tuple(run_pass(plan, _selected(pair_tensors(old.tensors, new.tensors), settings.keys)))
-    with Workers(plan.workers) as workers:
+    with Workers(plan.budget.workers) as workers:
         comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
         runs = [
             run_comparator(
@@ -127,6 +128,14 @@ def _unreadable(result: PairResult) -> Finding:
     return Finding("unreadable", where=result.pair.key, level="error", message=result.reason)
 
 
+def _not_measured(result: PairResult) -> Finding:
+    names = ", ".join(result.not_measured)
+    message = f"{names}: not measured, because --max-memory is too little for a tensor of this shape"
+    return Finding(
+        "statistics_not_measured", where=result.pair.key, status="not_measurable", level="warning", message=message
+    )
+
+
 def _damaged(error: LoadError) -> Finding:
     return Finding("unreadable", where=error.path, level="error", message=str(error))
 
@@ -142,6 +151,7 @@ def _report(
     findings = (
         *map(_damaged, (*old.errors, *new.errors)),
         *(_unreadable(result) for result in results if result.reason),
+        *(_not_measured(result) for result in results if result.not_measured),
         *(finding for run in runs for finding in run.findings),
     )
     return Report(

@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 MOST_JOBS = 1024
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_SMALLEST_MEMORY = 32 << 20
 _LARGEST_MEMORY = 1 << 50
 _LONGEST = 60
 
@@ -120,8 +119,6 @@ def byte_count(value: str) -> int:
     if not found:
         raise UsageError(f"{_shown(value)} is not a size; write for instance 256M or 1G")
     n_bytes = float(found[1]) * _UNITS[found[2].upper()]
-    if n_bytes < _SMALLEST_MEMORY:
-        raise UsageError(f"{_shown(value)} is too little; the smallest is 32M")
     if n_bytes > _LARGEST_MEMORY:
         raise UsageError(f"{_shown(value)} is too much; the largest is {_LARGEST_MEMORY >> 30}G")
     return int(n_bytes)

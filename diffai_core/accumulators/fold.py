@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from diffai_core.layout import SMALL_STATE_BYTES
+
 if TYPE_CHECKING:
     from diffai_core.accumulators.block import Block
     from diffai_core.layout import PairLayout
@@ -20,6 +22,11 @@ class Fold(Protocol[S, R_co]):
     The states form a monoid: ``merge`` is associative and ``start`` its identity, up to the rounding of float64.
     Folds and states are picklable. The engine always uses the same leaves, segments and order of merging, so that a
     result does not depend on block size or number of workers, not even in its last bit.
+
+    A fold whose state takes more than 64 KiB has one more method, ``state_bytes(layout, n_elements) -> int``: the most
+    bytes that the state of ``n_elements`` consecutive elements of such a tensor takes, while merging and finishing too.
+    It is part of what ``--max-memory`` bounds. Where the states do not fit, the statistic is not measured for that
+    tensor: its result is ``None``, and its name is in :attr:`PairResult.not_measured`.
 
     Example:
         >>> class SignFlips:
@@ -78,6 +85,14 @@ class NumericFold(ABC, Generic[S, R]):
     @abstractmethod
     def result(self, state: S) -> R:
         """Return the result."""
+
+    def most_bytes(self, layout: PairLayout, n_elements: int) -> int:  # noqa: ARG002 - few states grow
+        """Return the most bytes that a state of ``n_elements`` takes; for tensors that the statistic applies to."""
+        return SMALL_STATE_BYTES
+
+    def state_bytes(self, layout: PairLayout, n_elements: int) -> int:
+        """See :class:`Fold`."""
+        return self.most_bytes(layout, n_elements) if self.applies(layout) else 0
 
     def start(self, layout: PairLayout) -> S | None:
         """See :meth:`Fold.start`."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from diffai_core.accumulators.fold import NumericFold
-from diffai_core.accumulators.keys16 import Histogram, KeyCounts, KeyFormat, float32_keys, no_keys
+from diffai_core.accumulators.keys16 import N_KEYS, SPARSE, Histogram, KeyCounts, KeyFormat, float32_keys, no_keys
+from diffai_core.layout import SMALL_STATE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,11 @@ class HistogramsState:
 
 class HistogramsFold(NumericFold[HistogramsState, Histograms]):
     """Gathers :class:`Histograms`."""
+
+    def most_bytes(self, layout: PairLayout, n_elements: int) -> int:
+        """See :meth:`NumericFold.most_bytes`; the histograms are made while the counts are still there."""
+        n_keys = N_KEYS if n_elements * layout.components > SPARSE else n_elements * layout.components
+        return 2 * 3 * n_keys * (2 + 8) + SMALL_STATE_BYTES
 
     def empty(self, layout: PairLayout) -> HistogramsState:
         """See :meth:`NumericFold.empty`."""

@@ -19,7 +19,7 @@ _SMALLEST_NORMAL = 0x80
 _SUBNORMAL_SCALE = 133  # a subnormal float32 keeps multiples of 2**-133 in its upper half
 _FLOAT64_SIZE = np.int64(0x7FFFFFFFFFFFFFFF)
 _REBIAS = (1023 - 127) << 7
-_SPARSE = 4096
+SPARSE = 4096
 """Up to so many numbers, only the keys that occur are kept."""
 
 KeyFormat = Literal["float16", "float32"]
@@ -40,7 +40,7 @@ class KeyCounts(NamedTuple):
     @classmethod
     def of(cls, keys: NDArray[np.intp]) -> KeyCounts:
         """Count ``keys``."""
-        if keys.size > _SPARSE:
+        if keys.size > SPARSE:
             return _dense().with_keys(keys)
         found, counts = np.unique(keys, return_counts=True)
         return cls(found.astype(np.uint16), counts)
@@ -63,7 +63,7 @@ class KeyCounts(NamedTuple):
             dense, other = (self, later) if self.is_dense else (later, self)
             dense.counts[... if other.is_dense else other.keys] += other.counts
             return dense
-        if self.keys.size + later.keys.size > _SPARSE:
+        if self.keys.size + later.keys.size > SPARSE:
             return _dense().plus(self).plus(later)
         keys, places = np.unique(np.concatenate([self.keys, later.keys]), return_inverse=True)
         counts = np.zeros(keys.size, np.int64)

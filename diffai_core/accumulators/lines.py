@@ -10,6 +10,7 @@ import numpy as np
 
 from diffai_core.accumulators.fold import NumericFold
 from diffai_core.accumulators.matrix import Elements, Part, largest, parts, sum_of_products, tally
+from diffai_core.layout import SMALL_STATE_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,9 +148,11 @@ class LineSums(NamedTuple):
     def result(self, length: int) -> Lines:
         """Return the result; the two values of complex elements are brought together."""
         n_lines = self.tallies.shape[1]
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = self.sums.reshape(4, n_lines, -1).sum(axis=2) if n_lines else self.sums
-        peaks = self.peaks.reshape(3, n_lines, -1).max(axis=2) if n_lines else self.peaks
+        sums, peaks = self.sums, self.peaks
+        if sums.shape[1] > n_lines:
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = sums.reshape(4, n_lines, -1).sum(axis=2)
+            peaks = peaks.reshape(3, n_lines, -1).max(axis=2)
         lost = (peaks > _SAFE) | ((peaks > 0) & (peaks < 1 / _SAFE))
         sums[:3][lost] = np.nan
         sums[3][lost[0] | lost[1]] = np.nan
@@ -171,6 +174,11 @@ class RowsFold(NumericFold[LinesState, Lines]):
         """Whether there is a matrix with not too many rows."""
         return layout.measurable and len(layout.shape) > 1 and layout.rows <= MAX_ROWS
 
+    def most_bytes(self, layout: PairLayout, n_elements: int) -> int:
+        """See :meth:`NumericFold.most_bytes`."""
+        touched = n_elements // max(layout.columns, 1) + 2
+        return _bytes_of(min(touched, layout.rows))
+
     def empty(self, layout: PairLayout) -> LinesState:
         """See :meth:`NumericFold.empty`."""
         return LinesState(layout)
@@ -183,9 +191,10 @@ class RowsFold(NumericFold[LinesState, Lines]):
 
     def join(self, left: LinesState, right: LinesState) -> LinesState:
         """See :meth:`NumericFold.join`."""
-        if right.pieces:
-            first, stop = right.pieces[0].first, right.pieces[-1].stop
-            left.pieces.append(_together(right.pieces, first, stop))
+        if not left.pieces or not right.pieces:
+            return left if left.pieces else right
+        left.pieces = [_together(left.pieces, 0, left.layout.rows)]
+        left.pieces[0].take_up(_together(right.pieces, right.pieces[0].first, right.pieces[-1].stop))
         return left
 
     def result(self, state: LinesState) -> Lines:
@@ -199,6 +208,10 @@ class ColumnsFold(NumericFold[LinesState, Lines]):
     def applies(self, layout: PairLayout) -> bool:
         """Whether there is a matrix with not too many columns."""
         return layout.measurable and len(layout.shape) > 1 and layout.columns <= MAX_COLUMNS
+
+    def most_bytes(self, layout: PairLayout, n_elements: int) -> int:  # noqa: ARG002 - each segment may touch all
+        """See :meth:`NumericFold.most_bytes`."""
+        return _bytes_of(layout.columns, layout.components)
 
     def empty(self, layout: PairLayout) -> LinesState:
         """See :meth:`NumericFold.empty`."""
@@ -224,8 +237,13 @@ class ColumnsFold(NumericFold[LinesState, Lines]):
         return _total(state).result(state.layout.rows)
 
 
+def _bytes_of(n_lines: int, components: int = 1) -> int:
+    """Return what sums along so many lines take, and the masks that finish them."""
+    return n_lines * (7 * 8 * components + 3 * 8 + 8) + SMALL_STATE_BYTES
+
+
 def _together(pieces: list[LineSums], first: int, stop: int) -> LineSums:
-    """Return one record of the lines from ``first`` to ``stop``."""
+    """Return one record of the rows from ``first`` to ``stop``."""
     if len(pieces) == 1 and (pieces[0].first, pieces[0].stop) == (first, stop):
         return pieces[0]
     total = LineSums.zeros(first, stop - first)

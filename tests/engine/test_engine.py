@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffai_core import engine, reading
+from diffai_core import engine, reading, screening
 from diffai_core.accumulators import ACCUMULATORS
 from diffai_core.artifact import Artifact, BlockTensor, FileTensor
 from diffai_core.dtypes import dtype
@@ -84,7 +84,7 @@ def test_statistics_do_not_depend_on_source_block_size_or_workers(
     for scan_bytes, block_bytes, batch in ((1 << 17, 1 << 20, 1 << 21), (4096, 1 << 12, 10_000)):
         monkeypatch.setattr(reading, "SCAN_BYTES", scan_bytes)
         monkeypatch.setattr(reading, "BLOCK_BYTES", block_bytes)
-        monkeypatch.setattr(engine, "_BATCH_ELEMENTS", batch)
+        monkeypatch.setattr(screening, "BATCH_ELEMENTS", batch)
         for jobs in (1, 3):
             for pair in sources:
                 (result,) = run_pass(plan(jobs=jobs), [TensorPair(*pair)])
