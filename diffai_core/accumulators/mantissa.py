@@ -120,8 +120,10 @@ def _smallest(side: Side, workspace: Workspace) -> float:
     """Return the smallest magnitude other than 0; there is one."""
     values = side.values
     sizes = np.abs(values, out=workspace.float64("sizes", values.size))
-    np.copyto(sizes, np.inf, where=np.equal(sizes, 0, out=workspace.mask("zeros", values.size)))
-    return float(np.fmin.reduce(sizes))
+    with np.errstate(invalid="ignore"):  # NaN, which `fmin` would not pass over if it is a signalling one
+        found = np.greater(sizes, 0, out=workspace.mask("found", values.size))
+    np.copyto(sizes, np.inf, where=np.logical_not(found, out=found))
+    return float(np.minimum.reduce(sizes))
 
 
 def _exponent(size: float) -> int:

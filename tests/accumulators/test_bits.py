@@ -43,6 +43,19 @@ def test_nan_and_infinity_use_no_bits(tools):
     assert (result.old.bits_used, result.old.min_exponent, result.old.max_exponent) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+def test_a_signalling_nan_hides_no_small_value_wherever_it_stands(tools, name):
+    kind = dtype(name).numpy
+    word = f"u{kind.itemsize}"
+    signalling = np.array(math.inf, kind).view(word) | np.array(1, word)
+    for place in range(1, 128):
+        old = np.ones(128, kind)
+        old[0] = 2.0**-9
+        old.view(word)[place] = signalling
+        result = tools.measure("mantissa", old, old, name)
+        assert (result.old.min_exponent, result.old.max_exponent) == (-9, 0)
+
+
 def test_all_zeros_have_no_exponent_and_integers_no_mantissa(tools):
     result = tools.measure("mantissa", np.zeros(3, "f4"), np.zeros(3, "i4"), "float32", "int32")
     assert result.old.bits_used == 0

@@ -4,7 +4,13 @@
 #include <cmath>
 #include <new>
 
+#include "groups_state.hpp"
+#include "histograms_state.hpp"
 #include "instruction_set.hpp"
+#include "lines_state.hpp"
+#include "mantissa_state.hpp"
+#include "sparsity_state.hpp"
+#include "ulp_state.hpp"
 
 namespace diffai {
 namespace INSTRUCTION_SET {
@@ -17,6 +23,14 @@ namespace INSTRUCTION_SET {
 #include "extrema.hpp"
 #include "changes.hpp"
 #include "counts.hpp"
+#include "histograms.hpp"
+#include "ulp.hpp"
+#include "mantissa.hpp"
+#include "line_sources.hpp"
+#include "lines.hpp"
+#include "distinct.hpp"
+#include "groups.hpp"
+#include "sparsity.hpp"
 
 // Add what the sweep over pairs gives. Return false, with nothing added, where the differences are too extreme.
 static bool add_pairs(Leaf &leaf, States &states) {
@@ -37,6 +51,13 @@ static bool measure_leaf(Leaf &leaf, States &states) {
   if (!prepare(leaf) || !add_pairs(leaf, states)) return false;
   if (states.changes) add_changes(leaf, *states.changes);
   if (states.counts) add_counts(leaf, *states.counts);
+  if (states.histograms) add_histograms(leaf, *states.histograms);
+  if (states.ulp) add_ulp(leaf, *states.ulp);
+  if (states.mantissa) add_mantissa(leaf, *states.mantissa);
+  if (states.rows) add_rows(leaf, *states.rows);
+  if (states.columns) add_columns(leaf, *states.columns);
+  if (states.groups) add_groups(leaf, *states.groups);
+  if (states.sparsity) add_sparsity(leaf, *states.sparsity);
   return true;
 }
 

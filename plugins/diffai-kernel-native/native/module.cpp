@@ -4,8 +4,14 @@
 
 #include <initializer_list>
 
+#include "groups_state.hpp"
+#include "histograms_state.hpp"
 #include "instruction_set.hpp"
+#include "lines_state.hpp"
+#include "mantissa_state.hpp"
 #include "reading.hpp"
+#include "sparsity_state.hpp"
+#include "ulp_state.hpp"
 
 namespace diffai {
 namespace {
@@ -37,6 +43,13 @@ const Place PLACES[] = {
     {"higher_moments", offsetof(States, higher), sizeof(HigherState)},
     {"norms", offsetof(States, norms), sizeof(NormsState)},
     {"extrema", offsetof(States, extrema), sizeof(ExtremaState)},
+    {"histograms", offsetof(States, histograms), sizeof(HistogramsState)},
+    {"mantissa", offsetof(States, mantissa), sizeof(MantissaState)},
+    {"ulp", offsetof(States, ulp), sizeof(UlpState)},
+    {"rows", offsetof(States, rows), sizeof(LinesState)},
+    {"columns", offsetof(States, columns), sizeof(LinesState)},
+    {"groups", offsetof(States, groups), sizeof(GroupsState)},
+    {"sparsity", offsetof(States, sparsity), sizeof(SparsityState)},
 };
 constexpr int N_STATISTICS = sizeof PLACES / sizeof PLACES[0];
 

@@ -6,7 +6,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from diffai_kernel_native import sums
+from diffai_kernel_native import distributions, matrices, sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from diffai_core.plugin import PairLayout
     from diffai_kernel_native.statistic import Statistic
 
-STATISTICS: Mapping[str, Statistic] = MappingProxyType({**sums.STATISTICS})
+STATISTICS: Mapping[str, Statistic] = MappingProxyType({**sums.STATISTICS, **distributions.STATISTICS, **matrices.STATISTICS})
 
 
 @cache
