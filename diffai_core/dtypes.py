@@ -138,8 +138,27 @@ def decode(raw: Any, dtype_: DType, n_elements: int) -> NDArray[Any]:
         per_byte = 8 // dtype_.bits
         mask = (1 << dtype_.bits) - 1
         codes = np.stack([(packed >> (dtype_.bits * i)) & mask for i in range(per_byte)], axis=1)
-    items = codes.astype(np.uint8).reshape(-1)
-    if dtype_.kind == "int":  # ml_dtypes keeps the sign in the whole byte
+    return _items(codes.astype(np.uint8).reshape(-1), dtype_)
+
+
+def canonical(elements: NDArray[Any], dtype_: DType) -> NDArray[Any]:
+    """Return 1-D elements as :func:`decode` does.
+
+    ml_dtypes takes a byte for a type of fewer bits and leaves it open what the others hold: it writes -1 of ``int4``
+    as 0x0F and reads 0xFF as well.
+    """
+    if dtype_.bits >= 8:  # noqa: PLR2004 - a byte
+        return elements
+    import numpy as np
+
+    return _items(elements.view(np.uint8) & np.uint8((1 << dtype_.bits) - 1), dtype_)
+
+
+def _items(codes: NDArray[np.uint8], dtype_: DType) -> NDArray[Any]:
+    """Return elements of less than a byte from their bits; integers with their sign in the whole byte."""
+    import numpy as np
+
+    if dtype_.kind == "int":
         sign = np.uint8(1 << (dtype_.bits - 1))
-        items = (items ^ sign) - sign
-    return items.view(dtype_.numpy)
+        codes = (codes ^ sign) - sign
+    return codes.view(dtype_.numpy)

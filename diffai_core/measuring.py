@@ -129,7 +129,7 @@ def measure(
     Raises:
         LoadError: If the bytes cannot be read as declared.
     """
-    sides = None if job.in_files else Sides.of(job.old, job.new, worker())
+    sides = None if job.in_files else Sides.of(job.old, job.new)
 
     def work(segment: Segment) -> States:
         states = segment_states(job, folds, worker(), segment, sides)
@@ -152,7 +152,7 @@ def segment_states(
     Raises:
         LoadError: If the bytes cannot be read as declared.
     """
-    return measure_segment(job.layout, folds, sides or Sides.of(job.old, job.new, worker), worker, segment)
+    return measure_segment(job.layout, folds, sides or Sides.of(job.old, job.new), worker, segment)
 
 
 def merged(folds: Folds, total: States | None, part: States) -> States:

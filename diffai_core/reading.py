@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from diffai_core.artifact import FileTensor
-from diffai_core.dtypes import decode
+from diffai_core.dtypes import canonical, decode
 from diffai_core.errors import LoadError
 from diffai_core.wording import error_text
 
@@ -71,7 +71,7 @@ def checked_blocks(ref: TensorRef) -> Iterator[NDArray[Any]]:
         n_empty = 0 if block.size else n_empty + 1
         if n_empty > _MOST_EMPTY_BLOCKS:
             raise _broken_loader(ref, "yields nothing but empty blocks")
-        yield block
+        yield canonical(block, ref.dtype)
 
 
 def _guarded_blocks(ref: TensorRef) -> Iterator[Any]:
@@ -107,22 +107,18 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 class FileLeaves:
     """Leaves of a tensor that lies in a file; any order of access.
 
-    Args:
-        ref: The tensor.
-        mapped: Whether to look at the file through a map instead of reading it into a buffer.
+    They are always read into a buffer: a map of a file that another program shortens would end the process.
     """
 
-    def __init__(self, ref: FileTensor, *, mapped: bool = False) -> None:
+    def __init__(self, ref: FileTensor) -> None:
         self._ref = ref
-        self._mapped = mapped
         self._buffer: NDArray[Any] | None = None
         self.current: NDArray[Any]
 
     def leaf(self, start: int, count: int) -> NDArray[Any]:
-        """Return ``count`` elements at ``start``, in a buffer that the next call overwrites unless mapped."""
+        """Return ``count`` elements at ``start``, in a buffer that the next call overwrites."""
         ref = self._ref
-        n_bytes, begin = ref.dtype.nbytes(count), ref.offset + ref.dtype.nbytes(start)
-        raw = ref.file.map()[begin : begin + n_bytes] if self._mapped else self._read(begin, n_bytes)
+        raw = self._read(ref.offset + ref.dtype.nbytes(start), ref.dtype.nbytes(count))
         self.current = _read_only(decode(raw, ref.dtype, count))
         return self.current
 
@@ -189,6 +185,6 @@ class StreamLeaves:
         )
 
 
-def leaf_reader(ref: TensorRef, *, mapped: bool = False) -> FileLeaves | StreamLeaves:
-    """Return the reader that suits the tensor; ``mapped`` says how to get at files."""
-    return FileLeaves(ref, mapped=mapped) if isinstance(ref, FileTensor) else StreamLeaves(ref)
+def leaf_reader(ref: TensorRef) -> FileLeaves | StreamLeaves:
+    """Return the reader that suits the tensor."""
+    return FileLeaves(ref) if isinstance(ref, FileTensor) else StreamLeaves(ref)

@@ -26,7 +26,7 @@ class Worker:
 
     Args:
         kernel: Takes the core's statistics.
-        reading: How the bytes of files are got at.
+        reading: How the kernel gets at the bytes of files.
     """
 
     def __init__(self, kernel: Kernel, reading: ReadingWay) -> None:
@@ -51,10 +51,6 @@ class Worker:
             self._workspace = Workspace()
         return self._workspace
 
-    def reader(self, ref: TensorRef) -> LeafReader:
-        """Return what hands out the leaves of a tensor."""
-        return leaf_reader(ref, mapped=self.reading == "mmap")
-
 
 @dataclass(frozen=True)
 class Sides:
@@ -66,10 +62,10 @@ class Sides:
     new_reader: LeafReader
 
     @classmethod
-    def of(cls, old: TensorRef, new: TensorRef, worker: Worker) -> Sides:
+    def of(cls, old: TensorRef, new: TensorRef) -> Sides:
         """Open both, or the one that both are."""
-        reader = worker.reader(old)
-        return cls(old, new, reader, reader if new is old else worker.reader(new))
+        reader = leaf_reader(old)
+        return cls(old, new, reader, reader if new is old else leaf_reader(new))
 
 
 def measure_segment(layout: PairLayout, folds: Folds, sides: Sides, worker: Worker, leaves: Sequence[Leaf]) -> States:

@@ -78,7 +78,8 @@ def _split(numbers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
     """Return two float64 arrays whose exact sum is ``numbers``."""
     if numbers.dtype.kind == "f":
         return numbers.astype(np.float64), np.zeros(numbers.size)
-    low = numbers & numbers.dtype.type(0xFFFFFFFF) if numbers.itemsize == 8 else np.zeros_like(numbers)  # noqa: PLR2004 - eight bytes
+    # All high parts are multiples of 2**32, so that their differences are exact.
+    low = numbers & numbers.dtype.type(0xFFFFFFFF) if numbers.itemsize == 8 else numbers  # noqa: PLR2004 - eight bytes
     return (numbers - low).astype(np.float64), low.astype(np.float64)
 
 

@@ -135,7 +135,8 @@ class Side:
             return None
         low, high = self._all_bounds if mask is None else _bounds(numbers)
         if self.double and is_wide(low, high):
-            scratch = self._workspace.float64(f"{self._slot}-from-pivot", numbers.size)
+            kept = "all" if mask is None else "some"  # both may be in use
+            scratch = self._workspace.float64(f"{self._slot}-{kept}-from-pivot", numbers.size)
             return series_of_integers(numbers, int(low), int(high), scratch)
         values = self.values if mask is None else numbers.astype(np.float64)
         return Series(values, low, high, self.double)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/vfs.h>
@@ -84,6 +85,9 @@ bool Reader::map(int64_t begin, int64_t stop) {
   unmap();
   const int64_t first = (source_.offset + begin) / page_size() * page_size();
   const int64_t last = source_.offset + (stop - begin > WINDOW ? begin + WINDOW : stop);
+  // Beyond the end of a file its last page holds zeros, and no signal comes.
+  struct stat status;
+  if (fstat(source_.descriptor, &status) || status.st_size < last) return false;
   void *found = mmap(nullptr, size_t(last - first), PROT_READ, MAP_SHARED, source_.descriptor, off_t(first));
   if (found == MAP_FAILED) return false;
   window_ = static_cast<uint8_t *>(found);
