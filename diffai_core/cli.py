@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_core import streams
 from diffai_core.errors import DiffaiError
+from diffai_core.interrupts import INTERRUPTED, end_now, end_on_interrupt
 from diffai_core.wording import did_you_mean, error_text
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import click
 
 TROUBLE = 2
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 
@@ -32,12 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = list(sys.argv[1:] if arguments is None else arguments)
         if owns_process:
             streams.reserve_numbers()
+            end_on_interrupt()
         code = _answer(words)
         if owns_process:
             streams.settle()
     except KeyboardInterrupt:
         if owns_process:
-            _end_now()
+            end_now()
         return INTERRUPTED
     return code
 
@@ -46,14 +47,6 @@ def say(message: str) -> None:
     """Write one line to standard error; what could control a terminal is escaped."""
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
     streams.tell(f"diffai: {shown}\n")
-
-
-def _end_now() -> None:
-    """End the process, whatever its workers are doing: nothing is written anywhere, so there is nothing to tidy."""
-    try:
-        streams.settle()
-    finally:
-        os._exit(INTERRUPTED)
 
 
 def _answer(words: list[str]) -> int:
