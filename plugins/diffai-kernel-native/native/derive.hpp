@@ -19,7 +19,7 @@ static void convert(const uint8_t *words, int64_t count, double *values) {
 template <class T>
 static void convert_integers(const uint8_t *words, int64_t count, double *values) {
   typedef T __attribute__((may_alias, aligned(1))) Unaligned;
-  const auto *p = reinterpret_cast<const Unaligned *>(words);
+  const Unaligned *p = reinterpret_cast<const Unaligned *>(words);
   for (int64_t i = 0; i < count; i++) values[i] = double(p[i]);
 }
 
@@ -218,6 +218,7 @@ static void start_side(Leaf &leaf, Side &side) {
   side.classes = nullptr;
   side.values = nullptr;
   side.n_finite = leaf.count;
+  side.zeros = Known::not_yet;
 }
 
 // Find range and classes of one side.

@@ -53,6 +53,9 @@ struct Scratch {
   alignas(64) uint8_t unpacked[2][LEAF + 64];
 };
 
+// What is found out when it is first asked for.
+enum class Known : int32_t { not_yet, no, yes };
+
 struct Side {
   const Type *type;
   const uint8_t *words;    // `count` elements, one per item, any alignment
@@ -61,6 +64,7 @@ struct Side {
   double low, high;      // least and greatest finite value, never -0.0; meaningless without one
   const double *values;  // nullptr until asked for by values_of()
   int slot;              // which arrays of the scratch memory are its own
+  Known zeros;           // whether an element is zero
 };
 
 struct Leaf {

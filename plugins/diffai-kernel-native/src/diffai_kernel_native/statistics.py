@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from diffai_core.plugin import PairLayout
     from diffai_kernel_native.statistic import Statistic
 
-STATISTICS: Mapping[str, Statistic] = MappingProxyType({**sums.STATISTICS, **distributions.STATISTICS, **matrices.STATISTICS})
+STATISTICS: Mapping[str, Statistic] = MappingProxyType(
+    {**sums.STATISTICS, **distributions.STATISTICS, **matrices.STATISTICS}
+)
 
 
 @cache
