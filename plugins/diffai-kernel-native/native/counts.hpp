@@ -21,7 +21,7 @@ static U word_of(double value) {
 // Counts in pieces that fit into a word, so that the compiler counts in lanes of that width.
 template <class U, class Test>
 INLINE int64_t count_words(const uint8_t *words, int64_t count, Test test) {
-  const auto *p = reinterpret_cast<const typename Words<U>::Unaligned *>(words);
+  const typename Words<U>::Unaligned *p = reinterpret_cast<const typename Words<U>::Unaligned *>(words);
   int64_t total = 0;
   for (int64_t begin = 0; begin < count; begin += 4096) {
     const int64_t end = begin + 4096 < count ? begin + 4096 : count;

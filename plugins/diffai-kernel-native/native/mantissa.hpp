@@ -9,7 +9,7 @@ struct WordUse {
 template <class U>
 static WordUse use_of_reals(const Side &side, int64_t count) {
   constexpr U size_bits = U(~sign_bit<U>);
-  const auto *p = reinterpret_cast<const typename Words<U>::Unaligned *>(side.words);
+  const typename Words<U>::Unaligned *p = reinterpret_cast<const typename Words<U>::Unaligned *>(side.words);
   const U inf = infinity<U>(side.type->mantissa);
   U bits = 0, below_least = U(~U(0)), most = 0;  // one less than the least: what 0 wraps round to is never less
   for (int64_t i = 0; i < count; i++) {

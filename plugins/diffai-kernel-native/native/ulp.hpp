@@ -232,8 +232,8 @@ static void add_distances(const Leaf &leaf, UlpState &state) {
   int64_t n_unchanged = 0;
   for (int64_t begin = 0; begin < leaf.count; begin += ULP_PIECE) {
     int64_t n = leaf.count - begin < ULP_PIECE ? leaf.count - begin : ULP_PIECE;
-    auto *a = reinterpret_cast<Word *>(leaf.old_side.words) + begin;
-    auto *b = reinterpret_cast<Word *>(leaf.new_side.words) + begin;
+    Word *a = reinterpret_cast<Word *>(leaf.old_side.words) + begin;
+    Word *b = reinterpret_cast<Word *>(leaf.new_side.words) + begin;
     if (has_nan) {
       n = keep_without_nan<U>(leaf, begin, n, tables.piece);
       a = tables.piece.kept[0];

@@ -54,7 +54,7 @@ struct Range {
 template <class U>
 static Range<typename Words<U>::Signed> ordered_range(const uint8_t *words, int64_t count) {
   typedef typename Words<U>::Signed S;
-  const auto *p = reinterpret_cast<const typename Words<U>::Unaligned *>(words);
+  const typename Words<U>::Unaligned *p = reinterpret_cast<const typename Words<U>::Unaligned *>(words);
   S low = ordered<U>(p[0]), high = low;
   for (int64_t i = 0; i < count; i++) {
     const S x = ordered<U>(p[i]);
@@ -76,8 +76,8 @@ struct Survey {
 template <class U>
 static Survey<U> survey(const uint8_t *old_words, const uint8_t *new_words, int64_t count) {
   typedef typename Words<U>::Signed S;
-  const auto *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
-  const auto *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
+  const typename Words<U>::Unaligned *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
+  const typename Words<U>::Unaligned *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
   S old_low = ordered<U>(a[0]), old_high = old_low, new_low = ordered<U>(b[0]), new_high = new_low;
   constexpr int64_t piece = 4096;
   int64_t total = 0;
@@ -103,7 +103,7 @@ static Survey<U> survey(const uint8_t *old_words, const uint8_t *new_words, int6
 template <class T>
 static Range<T> integer_range(const uint8_t *words, int64_t count) {
   typedef T __attribute__((may_alias, aligned(1))) Unaligned;
-  const auto *p = reinterpret_cast<const Unaligned *>(words);
+  const Unaligned *p = reinterpret_cast<const Unaligned *>(words);
   T low = p[0], high = low;
   for (int64_t i = 0; i < count; i++) {
     const T x = p[i];
@@ -116,7 +116,7 @@ static Range<T> integer_range(const uint8_t *words, int64_t count) {
 // Classify floats, and return how many are finite.
 template <class U>
 static int64_t classify(const uint8_t *words, int64_t count, U inf, uint8_t *classes) {
-  const auto *p = reinterpret_cast<const typename Words<U>::Unaligned *>(words);
+  const typename Words<U>::Unaligned *p = reinterpret_cast<const typename Words<U>::Unaligned *>(words);
   int64_t n_finite = 0;
   for (int64_t i = 0; i < count; i++) {
     const U size = p[i] & U(~sign_bit<U>);
@@ -130,8 +130,8 @@ static int64_t classify(const uint8_t *words, int64_t count, U inf, uint8_t *cla
 // How many words differ, in pieces whose count fits into a word, so that the compiler counts in lanes of that width.
 template <class U>
 static int64_t count_different(const uint8_t *old_words, const uint8_t *new_words, int64_t count) {
-  const auto *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
-  const auto *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
+  const typename Words<U>::Unaligned *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
+  const typename Words<U>::Unaligned *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
   constexpr int64_t piece = sizeof(U) == 1 ? 128 : 4096;
   int64_t total = 0;
   for (int64_t begin = 0; begin < count; begin += piece) {
@@ -146,8 +146,8 @@ static int64_t count_different(const uint8_t *old_words, const uint8_t *new_word
 // How many pairs are zeros of opposite sign.
 template <class U>
 static int64_t count_opposite_zeros(const uint8_t *old_words, const uint8_t *new_words, int64_t count) {
-  const auto *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
-  const auto *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
+  const typename Words<U>::Unaligned *a = reinterpret_cast<const typename Words<U>::Unaligned *>(old_words);
+  const typename Words<U>::Unaligned *b = reinterpret_cast<const typename Words<U>::Unaligned *>(new_words);
   constexpr int64_t piece = 4096;
   int64_t total = 0;
   for (int64_t begin = 0; begin < count; begin += piece) {
