@@ -59,6 +59,8 @@ class KeyCounts(NamedTuple):
 
     def plus(self, later: KeyCounts) -> KeyCounts:
         """Return the sum; may change either side in place."""
+        if not self.keys.size or not later.keys.size:
+            return self if self.keys.size else later
         if later.is_dense or self.is_dense:
             dense, other = (self, later) if self.is_dense else (later, self)
             dense.counts[... if other.is_dense else other.keys] += other.counts
