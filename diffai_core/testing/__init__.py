@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from diffai_core.testing.builders import report as report
     from diffai_core.testing.builders import tensor as tensor
     from diffai_core.testing.comparator import ComparatorTests as ComparatorTests
+    from diffai_core.testing.kernel import KernelTests as KernelTests
     from diffai_core.testing.loader import LoaderTests as LoaderTests
     from diffai_core.testing.plugin_module import PluginTests as PluginTests
     from diffai_core.testing.reporter import ReporterTests as ReporterTests
 
 _HOME = {
     "ComparatorTests": "comparator",
+    "KernelTests": "kernel",
     "LoaderTests": "loader",
     "PluginTests": "plugin_module",
     "ReporterTests": "reporter",
@@ -44,6 +46,7 @@ _HOME = {
 }
 __all__ = [
     "ComparatorTests",
+    "KernelTests",
     "LoaderTests",
     "PluginTests",
     "ReporterTests",

@@ -13,7 +13,7 @@ import pytest
 from diffai_core.discovery import FoundPlugin, find_plugins
 from diffai_core.lazy import resolve
 from diffai_core.registry import build_registry
-from diffai_core.specs import LoaderSpec
+from diffai_core.specs import KernelSpec, LoaderSpec
 from diffai_core.testing.subject import declared
 
 if TYPE_CHECKING:
@@ -69,16 +69,20 @@ class PluginTests:
         assert not registry.broken, "; ".join(broken.reason for broken in registry.broken)
         assert registry.registered, f"no hook of {self.module.__name__} yields anything"
 
-    def test_targets_can_be_called_with_two_arguments(self) -> None:
-        """Each target is there and takes ``(source | comparison | report, options)``; a ``sniff`` takes two as well."""
+    def test_targets_can_be_called_as_the_core_does(self) -> None:
+        """Each target is there and takes ``(source | comparison | report, options)``; a ``sniff`` takes two as well.
+
+        That of a kernel takes nothing.
+        """
         for spec in declared(self.module):
+            arguments = () if isinstance(spec, KernelSpec) else (None, None)
             for target in _targets(spec):
                 function: Callable[..., object] = resolve(target, self.module.__name__)
                 assert callable(function), f"{target} is not callable"
                 try:
-                    inspect.signature(function).bind(None, None)
+                    inspect.signature(function).bind(*arguments)
                 except TypeError as error:
-                    pytest.fail(f"{target} cannot be called with two arguments: {error}")
+                    pytest.fail(f"{target} cannot be called with {len(arguments)} arguments: {error}")
 
     def test_the_entry_point_is_installed(self) -> None:
         """The installed metadata names the module in the group ``diffai``."""

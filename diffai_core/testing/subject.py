@@ -8,7 +8,7 @@ import pytest
 
 from diffai_core import specs
 from diffai_core.lazy import resolve
-from diffai_core.specs import ComparatorSpec, LoaderSpec, ReporterSpec, Spec
+from diffai_core.specs import ComparatorSpec, KernelSpec, LoaderSpec, ReporterSpec, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,9 @@ HOOKS: dict[str, type] = {
     "diffai_loaders": LoaderSpec,
     "diffai_comparators": ComparatorSpec,
     "diffai_reporters": ReporterSpec,
+    "diffai_kernels": KernelSpec,
 }
-_S = TypeVar("_S", LoaderSpec, ComparatorSpec, ReporterSpec)
+_S = TypeVar("_S", LoaderSpec, ComparatorSpec, ReporterSpec, KernelSpec)
 
 
 def declared(plugin: ModuleType) -> list[Spec]:

@@ -13,7 +13,7 @@ from diffai_core.testing import PluginTests
 
 IMPORTS = "test_importing_the_plugin_is_cheap"
 DECLARED = "test_the_registry_accepts_every_declaration"
-TARGETS = "test_targets_can_be_called_with_two_arguments"
+TARGETS = "test_targets_can_be_called_as_the_core_does"
 INSTALLED = "test_the_entry_point_is_installed"
 
 HEAD = """
@@ -64,8 +64,8 @@ GOOD = 'name="x", title="x", target="json:dump"'
         (TARGETS, loader('name="x", title="x", target="json:no_such"'), "no_such"),
         (TARGETS, loader('name="x", title="x", target="no_such_package:f"'), "no_such_package"),
         (TARGETS, loader('name="x", title="x", target="json:JSONDecodeError.__doc__"'), "not callable"),
-        (TARGETS, loader('name="x", title="x", target="gc:collect"'), "two arguments"),
-        (TARGETS, loader(GOOD + ', sniff="gc:collect"'), "two arguments"),
+        (TARGETS, loader('name="x", title="x", target="gc:collect"'), "2 arguments"),
+        (TARGETS, loader(GOOD + ', sniff="gc:collect"'), "2 arguments"),
         (INSTALLED, loader(GOOD), "install the package"),
     ],
 )
