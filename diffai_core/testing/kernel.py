@@ -106,7 +106,7 @@ class KernelTests:
     @pytest.fixture
     def workers(self, kernel: Kernel) -> Mapping[Way, Worker]:
         """One worker for each way of reading; each is used again and again, so that nothing may be left over."""
-        return _workers(kernel)
+        return workers_of(kernel)
 
     def _hazard(self, name: str, folder: Path) -> list[hazards.Outcome]:
         return hazards.outcomes(name, self.kernel_spec.target, self.environment, folder)
@@ -344,7 +344,8 @@ def check_case(kernel: Kernel, workers: Mapping[Way, Worker], pair: Case, way: W
     assert not complaint, complaint
 
 
-def _workers(kernel: Kernel) -> Mapping[Way, Worker]:
+def workers_of(kernel: Kernel) -> Mapping[Way, Worker]:
+    """Return one worker for each way to hand elements over."""
     readings: dict[Way, ReadingWay] = {
         "array": "auto",
         "blocks": "auto",

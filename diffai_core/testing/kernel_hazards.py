@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -200,22 +201,16 @@ def _complaint_of_race(trial: _Pass, delay: float, cut: int) -> str:
 
 def _guarded(kernel: Kernel, _folder: Path) -> Iterator[Outcome]:
     """Measure elements that end, or begin, where the memory of the process does."""
-    for dtype in _WIDTHS:
-        with _guarded_memory() as memory:
-            for size in _SIZES:
-                for at_end in (True, False):
-                    yield Outcome(f"{size} {dtype}", _complaint_of_guarded(kernel, memory, dtype, size, at_end=at_end))
-
-
-def _complaint_of_guarded(kernel: Kernel, memory: NDArray[np.uint8], dtype: str, size: int, *, at_end: bool) -> str:
-    pair = case(Recipe(dtype, dtype, (size,), "moderate", "few changed"))
-    guarded = []
-    # OLD at the begin of the memory or NEW at its end: beyond either there is nothing.
-    for elements, half in zip((pair.old, pair.new), np.split(memory, 2), strict=True):
-        raw = half[-elements.nbytes :] if at_end else half[: elements.nbytes]
-        raw[:] = elements.view(np.uint8)
-        guarded.append(raw.view(elements.dtype))
-    return differing(_measured(kernel, pair, pair.old, pair.new), _measured(kernel, pair, *guarded))
+    with _guarded_memory() as old_memory, _guarded_memory() as new_memory:
+        for dtype, size, at_end in itertools.product(_WIDTHS, _SIZES, (True, False)):
+            pair = case(Recipe(dtype, dtype, (size,), "moderate", "few changed"))
+            guarded = []
+            for elements, memory in ((pair.old, old_memory), (pair.new, new_memory)):
+                raw = memory[-elements.nbytes :] if at_end else memory[: elements.nbytes]
+                raw[:] = elements.view(np.uint8)
+                guarded.append(raw.view(elements.dtype))
+            wanted = _measured(kernel, pair, pair.old, pair.new)
+            yield Outcome(f"{size} {dtype}", differing(wanted, _measured(kernel, pair, *guarded)))
 
 
 def _measured(kernel: Kernel, pair: Case, *sides: NDArray[Any]) -> dict[str, Any]:
@@ -242,7 +237,7 @@ def _guarded_memory() -> Iterator[NDArray[np.uint8]]:
         print("memory cannot be guarded here")  # noqa: T201 - the reason
         sys.exit(_SKIPPED)
     page = mmap.PAGESIZE
-    n_bytes = -(-2 * 8 * max(_SIZES) // page) * page
+    n_bytes = -(-8 * max(_SIZES) // page) * page
     whole = mmap.mmap(-1, n_bytes + 2 * page)
     first = ctypes.addressof(ctypes.c_char.from_buffer(whole))
     ends = first, first + page + n_bytes
