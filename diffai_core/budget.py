@@ -40,6 +40,20 @@ class Need(NamedTuple):
         return self.part_bytes + self.whole_bytes
 
 
+class Share(NamedTuple):
+    """What is measured of tensors of one layout.
+
+    Args:
+        folds: What there is memory for.
+        left_out: Names of the others.
+        need: Memory for the states of ``folds``.
+    """
+
+    folds: Mapping[str, Fold[Any, Any]]
+    left_out: tuple[str, ...]
+    need: Need
+
+
 @dataclass(frozen=True)
 class Budget:
     """The memory of a pass.
@@ -80,14 +94,14 @@ class Budget:
         """Bytes for states."""
         return self.max_memory - self.workers * self._worker_bytes
 
-    def affordable(self, layout: PairLayout, folds: Mapping[str, Fold[Any, Any]]) -> dict[str, Fold[Any, Any]]:
-        """Return the folds whose states fit together; the largest are left out until they do."""
+    def share(self, layout: PairLayout, folds: Mapping[str, Fold[Any, Any]]) -> Share:
+        """Return which folds' states fit together; the largest are left out until they do."""
         most = self.max_memory - max(self._worker_bytes, self.max_memory // 2)
         needs = {name: need_of(layout, fold) for name, fold in folds.items()}
         kept = dict(folds)
         while sum(needs[name].total for name in kept) > most:
             del kept[max(kept, key=lambda name: needs[name].total)]
-        return kept
+        return Share(kept, tuple(name for name in folds if name not in kept), need_of(layout, *kept.values()))
 
 
 def need_of(layout: PairLayout, *folds: Fold[Any, Any]) -> Need:
@@ -105,4 +119,4 @@ def _state_bytes(fold: Fold[Any, Any], layout: PairLayout, n_elements: int) -> i
     return SMALL_STATE_BYTES if state_bytes is None else int(state_bytes(layout, n_elements))
 
 
-__all__ = ["Budget", "Need", "need_of"]
+__all__ = ["Budget", "Need", "Share", "need_of"]

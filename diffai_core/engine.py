@@ -7,7 +7,8 @@ second measures them. Parts of many tensors are under way at a time, and all res
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from diffai_core.budget import Budget
@@ -21,12 +22,16 @@ from diffai_core.segments import Folds, Worker
 from diffai_core.workers import PerThread, Workers, available_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from diffai_core.artifact import TensorRef
+    from diffai_core.budget import Share
     from diffai_core.keys import Tolerances
+    from diffai_core.layout import PairLayout
     from diffai_core.specs import ReadingWay, Scope
     from diffai_core.workers import Work
+
+_SCOPES: tuple[Scope, ...] = ("changed", "paired", "all")
+_SHARES_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -67,28 +72,23 @@ class PassPlan:
         jobs = self.jobs or (available_cores() if self.kernel.parallel else 1)
         return Budget(self.max_memory, jobs, self.kernel.memory)
 
-    def affordable(self, job: TensorJob, folds: Folds) -> tuple[Folds, tuple[str, ...]]:
-        """Return what there is memory to measure, and the names of what there is not."""
-        kept = self.budget.affordable(job.layout, folds)
-        return kept, tuple(name for name in folds if name not in kept)
-
     @cached_property
-    def folds_of_changed(self) -> Folds:
-        """What is measured of two tensors whose bytes differ."""
-        return self._folds("changed", "paired", "all")
+    def share(self) -> Callable[[PairLayout, Scope], Share]:
+        """Returns what is measured of tensors of one layout: changed ones, also unchanged, or also unpaired ones."""
 
-    @cached_property
-    def folds_of_identical(self) -> Folds:
-        """What is measured also of two tensors whose bytes are equal."""
-        return self._folds("paired", "all")
+        def share(layout: PairLayout, scope: Scope) -> Share:
+            return self.budget.share(layout, self.folds_for(scope))
 
-    @cached_property
-    def folds_of_unpaired(self) -> Folds:
-        """What is measured also of tensors that were added or removed."""
-        return self._folds("all")
+        return lru_cache(_SHARES_KEPT)(share)
 
-    def _folds(self, *scopes: Scope) -> Folds:
-        return {name: self.folds[name] for name in self.folds if self.scopes[name] in scopes}
+    def wants(self, scope: Scope) -> bool:
+        """Whether anything is measured of such pairs."""
+        return any(_SCOPES.index(wanted) >= _SCOPES.index(scope) for wanted in self.scopes.values())
+
+    def folds_for(self, scope: Scope) -> Folds:
+        """Return what is measured of changed pairs (``changed``), also of identical ones, or also of unpaired ones."""
+        wide_enough = _SCOPES[_SCOPES.index(scope) :]
+        return {name: self.folds[name] for name in self.folds if self.scopes[name] in wide_enough}
 
 
 def run_pass(plan: PassPlan, pairs: Iterable[TensorPair]) -> list[PairResult]:
@@ -101,7 +101,7 @@ def run_pass(plan: PassPlan, pairs: Iterable[TensorPair]) -> list[PairResult]:
     """
     known = list(pairs)
     plan.meter.expect(sum(map(_payload, known)), len(known))
-    tools = Tools(PerThread(plan.worker), plan.meter)
+    tools = Tools(PerThread(plan.worker), plan.meter, Lock())
     results: list[PairResult] = []
     with Workers(plan.budget.workers, plan.budget.room) as workers:
         screened = workers.run(screenings(tools, known))
@@ -139,25 +139,26 @@ def _next(plan: PassPlan, screened: Screened) -> PairResult | Measurement:
     if screened.reason:
         return PairResult(pair, Relation.NOT_COMPARED, reason=screened.reason)
     if old is None or new is None:
-        return _of_one(plan, pair, new or old, plan.folds_of_unpaired, None)
+        return _of_one(plan, pair, "all")
     if old.shape != new.shape:  # with equal bytes it was only reshaped
         return PairResult(pair, Relation.IDENTICAL if screened.same else Relation.CHANGED)
     if screened.same:
-        return _of_one(plan, pair, new, plan.folds_of_identical, Relation.IDENTICAL)
+        return _of_one(plan, pair, "paired", Relation.IDENTICAL)
     if old.dtype != new.dtype and "opaque" in {old.dtype.kind, new.dtype.kind}:
         return PairResult(pair, Relation.CHANGED)
     job = TensorJob.of(old, new, plan.tolerances.of(pair.key))
-    return Measurement(pair, job, *plan.affordable(job, plan.folds_of_changed), is_open=True)
+    return Measurement(pair, job, plan.share(job.layout, "changed"), is_open=True)
 
 
 def _of_one(
-    plan: PassPlan, pair: TensorPair, ref: TensorRef | None, folds: Folds, relation: Relation | None
+    plan: PassPlan, pair: TensorPair, scope: Scope, relation: Relation | None = None
 ) -> PairResult | Measurement:
     """Measure a tensor against itself, if a statistic is wanted of it although nothing changed."""
-    if ref is None or not folds:
+    ref = pair.new or pair.old
+    if ref is None or not plan.wants(scope):
         return PairResult(pair, relation)
     job = TensorJob.of(ref, ref, plan.tolerances.of(pair.key))
-    return Measurement(pair, job, *plan.affordable(job, folds), relation)
+    return Measurement(pair, job, plan.share(job.layout, scope), relation)
 
 
 __all__ = ["PassPlan", "run_pass"]

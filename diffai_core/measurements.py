@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.budget import Need, need_of
 from diffai_core.errors import LoadError
 from diffai_core.measuring import Segment, TensorJob, finished, measure, merged, segment_states
 from diffai_core.pairing import PairResult, Relation, TensorPair
@@ -14,8 +13,13 @@ from diffai_core.workers import Work
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from diffai_core.budget import Share
     from diffai_core.screening import Tools
-    from diffai_core.segments import Folds, States
+    from diffai_core.segments import States
+
+_NARROW_BYTES = 1 << 19
+"""Below this payload a pair is the interpreter's work more than the kernel's. Two threads that take turns at the
+interpreter's lock for it are slower than one (measured: twice the time at 14 KB)."""
 
 
 @dataclass(frozen=True)
@@ -25,30 +29,22 @@ class Measurement:
     Args:
         pair: The pair as the result names it.
         job: What to measure: both tensors, or one of them against itself.
-        folds: The statistics; with ``changes``, if the relation is to be found out.
-        not_measured: Statistics that there is no memory for.
+        share: The statistics, with ``changes`` if the relation is to be found out; and the memory for them.
         relation: How the elements of the pair compare.
         is_open: Whether that is to be found out.
     """
 
     pair: TensorPair
     job: TensorJob
-    folds: Folds
-    not_measured: tuple[str, ...] = ()
+    share: Share
     relation: Relation | None = None
     is_open: bool = False
-
-    @property
-    def need(self) -> Need:
-        """Memory for the states."""
-        return need_of(self.job.layout, *self.folds.values())
 
     def result(self, statistics: dict[str, Any]) -> PairResult:
         """Return what the finished statistics say."""
         relation = relation_of(statistics["changes"]) if self.is_open else self.relation
-        return PairResult(
-            self.pair, relation, statistics | dict.fromkeys(self.not_measured), not_measured=self.not_measured
-        )
+        left_out = self.share.left_out
+        return PairResult(self.pair, relation, statistics | dict.fromkeys(left_out), not_measured=left_out)
 
     def failure(self, error: LoadError) -> PairResult:
         """Return the result if the bytes cannot be read."""
@@ -61,7 +57,7 @@ class MeasureLarge(Work):
     def __init__(self, tools: Tools, measurement: Measurement) -> None:
         self._tools = tools
         self._measurement = measurement
-        self.part_bytes, self.whole_bytes = measurement.need
+        self.part_bytes, self.whole_bytes = measurement.share.need
         self._total: States | None = None
         self._is_over = False
         self._error: LoadError | None = None
@@ -72,7 +68,7 @@ class MeasureLarge(Work):
 
     def do(self, part: Segment) -> States | LoadError | None:
         """Return the states of a segment; parts begin in order, so that those before the first error are measured."""
-        job, folds = self._measurement.job, self._measurement.folds
+        job, folds = self._measurement.job, self._measurement.share.folds
         try:
             return None if self._is_over else segment_states(job, folds, self._tools.worker(), part)
         except LoadError as error:
@@ -86,14 +82,14 @@ class MeasureLarge(Work):
         if isinstance(outcome, LoadError):
             self._error = self._error or outcome
         elif outcome is not None and self._error is None:
-            self._total = merged(self._measurement.folds, self._total, outcome)
+            self._total = merged(self._measurement.share.folds, self._total, outcome)
 
     def result(self) -> list[PairResult]:
         """Finish the statistics."""
         what = self._measurement
         if self._error is not None:
             return [what.failure(self._error)]
-        return [what.result(finished(what.job, what.folds, self._total))]
+        return [what.result(finished(what.job, what.share.folds, self._total))]
 
 
 class MeasureBatch(Work):
@@ -102,7 +98,9 @@ class MeasureBatch(Work):
     def __init__(self, tools: Tools, pairs: Sequence[Measurement | PairResult]) -> None:
         self._tools = tools
         self._pairs = pairs
-        self.part_bytes = max((pair.need.total for pair in pairs if isinstance(pair, Measurement)), default=0)
+        self.part_bytes = max((pair.share.need.total for pair in pairs if isinstance(pair, Measurement)), default=0)
+        n_bytes = [pair.job.nbytes for pair in pairs if isinstance(pair, Measurement)]
+        self._is_narrow = sum(n_bytes) < len(n_bytes) * _NARROW_BYTES
         self._result: list[PairResult] = []
 
     def parts(self) -> Iterable[None]:
@@ -111,6 +109,12 @@ class MeasureBatch(Work):
 
     def do(self, _part: None) -> list[PairResult]:
         """Measure all pairs."""
+        if self._is_narrow:
+            with self._tools.narrow:
+                return self._done()
+        return self._done()
+
+    def _done(self) -> list[PairResult]:
         return [pair if isinstance(pair, PairResult) else _measured(self._tools, pair) for pair in self._pairs]
 
     def take(self, outcome: list[PairResult]) -> None:
@@ -131,7 +135,7 @@ def _measured(tools: Tools, what: Measurement) -> PairResult:
         tools.meter.add(n_bytes)
 
     try:
-        return what.result(measure(what.job, what.folds, tools.worker, tell=tell))
+        return what.result(measure(what.job, what.share.folds, tools.worker, tell=tell))
     except LoadError as error:
         return what.failure(error)
     finally:

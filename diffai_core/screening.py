@@ -13,6 +13,7 @@ from diffai_core.workers import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from threading import Lock
 
     from diffai_core.meter import Meter
     from diffai_core.pairing import TensorPair
@@ -33,10 +34,12 @@ class Tools(NamedTuple):
     Args:
         worker: Gives what the calling thread has for itself.
         meter: Told of the bytes that are done.
+        narrow: Held by the one thread at a time that measures very small tensors.
     """
 
     worker: Callable[[], Worker]
     meter: Meter
+    narrow: Lock
 
 
 class Screened(NamedTuple):

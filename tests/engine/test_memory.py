@@ -64,7 +64,7 @@ def least_memory(name: str, kernel: Kernel) -> int:
     folds = {key: ACCUMULATORS[key] for key in ("changes", name)}
     for n_mib in range(1, 1000):
         with suppress(UsageError):
-            if name in Budget(n_mib * MIB, 1, kernel.memory).affordable(layout, folds):
+            if name in Budget(n_mib * MIB, 1, kernel.memory).share(layout, folds).folds:
                 return n_mib * MIB
     raise AssertionError
 
