@@ -89,7 +89,7 @@ def core_options() -> dict[str, list[click.Parameter]]:
                 default="256M",
                 metavar="SIZE",
                 show_default=True,
-                help="Memory for buffers.",
+                help="Memory for buffers and what is being measured.",
             ),
         ],
         "About": [
