@@ -48,9 +48,9 @@ N_SMALL_CHANGED = 100
 GROWTH = {"G1": 150, "G2": 500, "G3": 1500}
 
 PAIRS = {
-    "S": Pair("150 tensors, 629 MB float32, 8 changed", "f32", "f32-few", "f32-copy", N_CHANGED, (0.8, 100)),
-    "I": Pair("150 tensors, 629 MB float32, identical copies", "f32", "f32-copy", "f32-copy", 0, (0.6, None)),
-    "F": Pair("150 tensors, 629 MB float32, all changed", "f32", "f32-all", "f32-copy", N_LARGE, (1.7, 120)),
+    "S": Pair("150 tensors, 629 MB float32, 8 changed", "f32", "f32-few", "f32-copy", N_CHANGED, (0.6, 100)),
+    "I": Pair("150 tensors, 629 MB float32, identical copies", "f32", "f32-copy", "f32-copy", 0, (0.45, None)),
+    "F": Pair("150 tensors, 629 MB float32, all changed", "f32", "f32-all", "f32-copy", N_LARGE, (0.9, 120)),
     "B": Pair("150 tensors, 315 MB bfloat16, 8 changed", "bf16", "bf16-few", "bf16-copy", N_CHANGED),
     "T": Pair(
         "10,000 tensors of 256 to 4,096 float32, 100 changed",
@@ -68,6 +68,7 @@ PAIRS = {
             f"{name}-few",
             f"{name}-few",
             N_CHANGED,
+            (None, 150),
         )
         for name, count in GROWTH.items()
     },

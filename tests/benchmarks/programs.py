@@ -17,6 +17,7 @@ ORIGINAL = "diffai-python==0.5.2"
 """The package of the tool that had this name first."""
 
 _CHANGED = r"^(\d+) changed"
+_VERDICT = r"^different: ([\d,]+) of"
 
 
 class Program(NamedTuple):
@@ -50,7 +51,12 @@ def everything(command: str, cache: Path, wanted: tuple[str, ...]) -> list[Progr
         wanted: Beginnings of names; ``("",)`` wants all.
     """
     makers: dict[str, Callable[[str], Program]] = {
-        "diffai": lambda name: Program(name, (command,), counts=r"^different: (\d+) of"),
+        "diffai": lambda name: Program(name, (command,), counts=_VERDICT),
+        "diffai --jobs 1": lambda name: Program(name, (command, "--jobs", "1"), counts=_VERDICT),
+        "diffai --kernel numpy": lambda name: Program(name, (command, "--kernel", "numpy"), counts=_VERDICT),
+        "diffai, all statistics": lambda name: Program(
+            name, (str(Path(command).parent / "python"), str(HERE / "all_statistics.py")), counts=_VERDICT
+        ),
         "cmp (floor, equal files)": lambda name: Program(name, ("cmp",), files="copy", codes=(0, 0)),
         "read (floor)": lambda name: Program(name, (sys.executable, "-S", str(HERE / "floors/read.py")), codes=(0, 0)),
         "NumPy script": lambda name: _script(name, "numpy, ml_dtypes", HERE / "peers/with_numpy.py"),

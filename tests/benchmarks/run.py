@@ -1,6 +1,7 @@
 """Measure diffai beside the floors and beside what people would use instead, all in one run.
 
     python tests/benchmarks/run.py [--pairs U,S,I,F,B,T,G] [--runs 3] [--json]
+    python tests/benchmarks/kernels.py
 
 Generates the pairs once into a cache outside the repository (``DIFFAI_BENCH_CACHE``, about 4 GB; the growth pairs G
 need 12 GB at a time and are removed again). Every program runs once unmeasured, so the files are in the page cache and
@@ -65,7 +66,7 @@ def measure(pair: Pair, program: Program, folder: Path, n_runs: int) -> Row:
 def false_answer(pair: Pair, program: Program, code: int, output: str) -> str:
     """Say what is false in the answer of a program, or nothing."""
     found = re.search(program.counts, output, re.MULTILINE) if program.counts else None
-    n_found = int(found[1]) if found else 0
+    n_found = int(found[1].replace(",", "")) if found else 0
     if not program.ours:
         return "" if n_found == pair.changed else f"finds {n_found} of {pair.changed} changed tensors"
     if code != program.codes[pair.changed > 0]:
