@@ -24,11 +24,14 @@ _LEVELS = 127
 """Steps of an 8-bit grid on either side of 0."""
 
 _SAFE = 2.0**500
-_NO_STEP = 1e-300
-"""Groups of no larger magnitude have no grid in float64."""
+_UNITS = 1 << 16
+"""Units of one step: places on a grid are whole numbers of units, so that sums of them are exact in any order."""
+
+_NO_STEP = {np.dtype(np.float32): 2.0**-103, np.dtype(np.float64): 1e-300}
+"""Groups of no larger magnitude have no grid: the number of units in 1 would be beyond the type."""
 
 _PIECE = 8192
-"""Values taken up at a time."""
+"""Values taken up at a time; sums of their distances from a grid, in units, are inside int32."""
 
 
 class GroupSums(NamedTuple):
@@ -41,8 +44,9 @@ class GroupSums(NamedTuple):
             cannot hold it.
         max_distinct: Most distinct values in a group: at most ``2**bits`` where the values lie on a grid.
         sum_distinct: Sum of the numbers of distinct values.
-        sum_residual: Sum of the distances from the best 8-bit grid of each group, in steps.
-        n_residual: Number of values in ``sum_residual``: those in groups that are not all zero, nor below 1e-300.
+        sum_residual: Sum of the distances from the best 8-bit grid of each group, in steps, each to 2**-16.
+        n_residual: Number of values in ``sum_residual``: those in groups that are not all zero, nor below 2**-103
+            (1e-300 for types that float32 does not hold).
     """
 
     n_groups: int = 0
@@ -129,17 +133,20 @@ def _sizes(layout: PairLayout) -> tuple[int, ...]:
 
 def _group_sums(side: Side, size: int) -> GroupSums:
     """Sum up the groups of a block; the canonical leaves cut no group."""
+    values: NDArray[Any]
     values, numbers = side.values.reshape(-1, size), side.numbers.reshape(-1, size)
     if side.finite is not None:
         kept = side.finite.reshape(-1, size).all(axis=1)
         values, numbers = values[kept], numbers[kept]
+    if side.dtype.bits < 32 or side.dtype.name == "float32":  # noqa: PLR2004 - float32 holds integers of 16 bits
+        values = values.astype(np.float32)
     total, step = GroupSums(), _PIECE // size
     for start in range(0, len(values), step):
         total = total.plus(_sums_of_piece(values[start : start + step], numbers[start : start + step]))
     return total
 
 
-def _sums_of_piece(values: NDArray[np.float64], numbers: NDArray[Any]) -> GroupSums:
+def _sums_of_piece(values: NDArray[Any], numbers: NDArray[Any]) -> GroupSums:
     """Sum up groups given as rows; few enough for their intermediates to stay in the cache."""
     ordered = np.sort(numbers, axis=1)
     low, high = (ordered[:, end].astype(np.float64) for end in (0, -1))
@@ -147,7 +154,7 @@ def _sums_of_piece(values: NDArray[np.float64], numbers: NDArray[Any]) -> GroupS
     with np.errstate(over="ignore"):
         span = high - low
     distinct = tally(ordered[:, 1:] != ordered[:, :-1], 1) + 1
-    scaled = absmax > _NO_STEP
+    scaled = absmax > _NO_STEP[values.dtype]
     residual = _residual(values if scaled.all() else values[scaled], absmax[scaled])
     return GroupSums(
         len(values),
@@ -170,10 +177,20 @@ def _sum_of_squares(sizes: NDArray[np.float64]) -> float | None:
     return dot(sizes, sizes)
 
 
-def _residual(groups: NDArray[np.float64], absmax: NDArray[np.float64]) -> float:
+def _residual(groups: NDArray[Any], absmax: NDArray[np.float64]) -> float:
     """Return the summed distances from an 8-bit grid, in steps; its step is fitted by least squares to each row."""
-    scaled = groups * (_LEVELS / absmax)[:, None]
-    levels = np.rint(scaled)
-    scaled *= (np.einsum("ij,ij->i", levels, levels) / np.einsum("ij,ij->i", scaled, levels))[:, None]
-    np.subtract(scaled, np.rint(scaled, out=levels), out=levels)
-    return float(np.abs(levels, out=levels).sum())
+    scale = (_LEVELS * _UNITS / absmax).astype(groups.dtype)
+    levels, rest = _levels_and_rest(groups, scale)
+    squares = np.einsum("ij,ij->i", levels, levels) * float(_UNITS)
+    factor = squares / (squares + np.einsum("ij,ij->i", levels, rest))
+    rest = _levels_and_rest(groups, (scale * factor).astype(groups.dtype))[1]
+    return int(np.abs(rest, out=rest).sum(dtype=np.int32)) / _UNITS
+
+
+def _levels_and_rest(groups: NDArray[Any], scale: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the levels next to the scaled values, and how far these lie above them, in units."""
+    scaled = groups * scale[:, None]
+    places = np.rint(scaled, out=scaled).astype(np.int32)
+    levels = (places + _UNITS // 2) >> 16
+    places -= levels << 16
+    return levels, places

@@ -134,6 +134,27 @@ def test_dequantised_weights_lie_on_a_grid_and_raw_ones_do_not(tools, bits):
         assert fitted.max_distinct <= 16
 
 
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float64", "int16"])
+def test_distances_from_the_grid_agree_with_long_double(tools, name):
+    rng = np.random.default_rng(47)
+    old, new = (tools.moderate(name, 40 * 256, rng).reshape(40, 256) for _ in range(2))
+    result = tools.measure("groups", old, new, name)[64]
+    for sums, side in ((result.old, old), (result.new, new)):
+        groups = side.astype(np.longdouble).reshape(-1, 64)
+        scaled = groups * (127 / np.abs(groups).max(axis=1, keepdims=True))
+        levels = np.rint(scaled)
+        scaled *= (levels**2).sum(axis=1, keepdims=True) / (scaled * levels).sum(axis=1, keepdims=True)
+        expected = np.abs(scaled - np.rint(scaled)).mean()
+        assert sums.lattice_residual == pytest.approx(float(expected), abs=2e-4)  # ties between levels fall otherwise
+
+
+def test_groups_too_small_for_their_type_have_no_grid(tools):
+    old, new = np.full((1, 64), 1e-32, "f4"), np.full((1, 64), 1e-30, "f4")
+    sums = tools.measure("groups", old, new, "float32")[64]
+    assert (sums.old.n_residual, sums.new.n_residual) == (0, 64)
+    assert tools.measure("groups", old.astype("f8"), new.astype("f8"), "float64")[64].old.n_residual == 64
+
+
 def test_groups_with_nan_or_only_zeros_are_told_apart(tools):
     old = np.zeros((3, 32), "f4")
     old[0, 5], old[1, 7] = math.nan, 2.0

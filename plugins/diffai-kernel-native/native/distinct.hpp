@@ -1,7 +1,9 @@
 // Distinct values in quantisation groups: an element is new in its group if the last equal one lies before the group.
 // No include guard: it is compiled once for each instruction set.
+//
+// A place is the number of an element in the leaf, from 1 on; 0 is no place.
 
-constexpr int64_t CHUNK = 32;                   // elements of the smallest group; larger ones are 2 and 4 chunks
+constexpr int64_t CHUNK = 32;  // elements of the smallest group; larger ones are 2 and 4 chunks
 constexpr int64_t LEAF_CHUNKS = LEAF / CHUNK;
 constexpr int HASH_BITS = 14;  // the table of places takes 32 KiB
 
@@ -72,18 +74,18 @@ struct HashSlot {
   }
 };
 
-// Return the place, from 1 on, of the last word of this value in a block before element `end`, or 0.
+// Return the place of the last word of this value in a block before element `end`.
 template <class Canonical>
 static uint16_t find_last(WordsOf<Canonical> words, int64_t block, int64_t end) {
   typedef typename Canonical::Word U;
   typedef U Vec __attribute__((vector_size(V * 8)));
   constexpr int n_lanes = V * 8 / int(sizeof(U));
   const U word = words[end], other = Canonical::differ(word, word ^ sign_bit<U>) ? word : U(word ^ sign_bit<U>);
-  Vec place = {}, last = {};
-  for (int j = 0; j < n_lanes; j++) place[j] = U(block + 1 + j);
-  for (int64_t j = block; j < end; j += n_lanes, place += U(n_lanes)) {  // chunks are whole: no vector ends after them
+  Vec number = {}, last = {};
+  for (int j = 0; j < n_lanes; j++) number[j] = U(block + 1 + j);
+  for (int64_t j = block; j < end; j += n_lanes, number += U(n_lanes)) {  // chunks are whole: no vector ends after them
     const Vec x = unaligned<Vec>(words + j);
-    last = (Vec)((x == word) | (x == other)) & (Vec)(place <= U(end)) ? place : last;
+    last = (Vec)((x == word) | (x == other)) & (Vec)(number <= U(end)) ? number : last;
   }
   U found = 0;
   for (int j = 0; j < n_lanes; j++) found = last[j] > found ? last[j] : found;
@@ -100,7 +102,7 @@ static void correct_places(WordsOf<Canonical> words, int64_t block, int64_t begi
   }
 }
 
-// Count the new values of chunk `c`, given the place, from 1 on, of the last element in the slot of each element.
+// Count the new values of chunk `c`, given the place of the last element in the slot of each element.
 template <class Slot, class Canonical>
 INLINE void count_new(WordsOf<Canonical> words, int64_t c, uint16_t *places, NewValues &news) {
   const int64_t begin = c * CHUNK, pair = begin & ~(2 * CHUNK - 1), block = begin & ~(4 * CHUNK - 1);
@@ -119,22 +121,25 @@ INLINE void count_new(WordsOf<Canonical> words, int64_t c, uint16_t *places, New
 // read as vectors.
 constexpr int64_t PLACES_PIECE = 1024;
 
-// Count the new values of all chunks. `slot_of` gives the slot of a word; `last` holds for each slot
-// the place of the last element in it, from 1 on.
+typedef uint16_t EightPlaces __attribute__((vector_size(16)));
+
+// Count the new values of all chunks. `slot_of` gives the slot of a word; `last` holds for each slot the place of the
+// last element in it.
 template <class Slot, class Canonical, class SlotOf>
 INLINE void count_new_places(WordsOf<Canonical> words, int64_t count, uint16_t *last, SlotOf slot_of, NewValues &news) {
   alignas(64) uint16_t slots[PLACES_PIECE], places[PLACES_PIECE];
   for (int64_t begin = 0; begin < count; begin += PLACES_PIECE) {
     const int64_t n = count - begin < PLACES_PIECE ? count - begin : PLACES_PIECE;
     for (int64_t i = 0; i < n; i++) slots[i] = slot_of(words[begin + i]);
-    for (int64_t i = 0; i < n; i += 4) {
-      uint64_t four = 0;  // stores are what takes longest
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; j++) {
-        four |= uint64_t(last[slots[i + j]]) << 16 * j;
-        last[slots[i + j]] = uint16_t(begin + i + j + 1);
+    for (int64_t i = 0; i < n; i += 8) {
+      const int64_t place = begin + i + 1;
+      EightPlaces eight = {};  // stored at once: stores are what takes longest
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; j++) {
+        eight[j] = last[slots[i + j]];
+        last[slots[i + j]] = uint16_t(place + j);
       }
-      std::memcpy(places + i, &four, sizeof four);
+      std::memcpy(places + i, &eight, sizeof eight);
     }
     for (int64_t i = 0; i < n; i += CHUNK) count_new<Slot, Canonical>(words, (begin + i) / CHUNK, places + i, news);
   }

@@ -29,6 +29,7 @@ namespace INSTRUCTION_SET {
 #include "line_sources.hpp"
 #include "lines.hpp"
 #include "distinct.hpp"
+#include "lattice.hpp"
 #include "groups.hpp"
 #include "sparsity.hpp"
 
