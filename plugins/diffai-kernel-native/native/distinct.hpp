@@ -94,7 +94,8 @@ static uint16_t find_last(WordsOf<Canonical> words, int64_t block, int64_t end) 
 
 // Replace the places of elements of the block that only share a slot with an element of a chunk by those of equal ones.
 template <class Canonical>
-static void correct_places(WordsOf<Canonical> words, int64_t block, int64_t begin, uint32_t in_block, uint16_t *places) {
+static void correct_places(WordsOf<Canonical> words, int64_t block, int64_t begin, uint32_t in_block,
+                           uint16_t *places) {
   for (; in_block; in_block &= in_block - 1) {
     const int i = __builtin_ctz(in_block);
     if (Canonical::differ(words[places[i] - 1], words[begin + i]))
@@ -134,7 +135,6 @@ INLINE void count_new_places(WordsOf<Canonical> words, int64_t count, uint16_t *
     for (int64_t i = 0; i < n; i += 8) {
       const int64_t place = begin + i + 1;
       EightPlaces eight = {};  // stored at once: stores are what takes longest
-#pragma GCC unroll 8
       for (int j = 0; j < 8; j++) {
         eight[j] = last[slots[i + j]];
         last[slots[i + j]] = uint16_t(place + j);

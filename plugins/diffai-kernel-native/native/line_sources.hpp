@@ -38,7 +38,9 @@ struct WordPairs {
 };
 
 // The classes of eight elements; zero if all are finite.
-INLINE uint64_t eight_classes(const uint8_t *classes, int64_t i) { return classes ? load<uint64_t>(classes + i, 0) : 0; }
+INLINE uint64_t eight_classes(const uint8_t *classes, int64_t i) {
+  return classes ? load<uint64_t>(classes + i, 0) : 0;
+}
 
 // Values of which some are not finite; such pairs are zeros.
 struct MaskedPairs {

@@ -100,7 +100,8 @@ static void add_row(const Source &source, int64_t begin, int64_t n, RowSums &row
   for (int q = 0; q < N_LINE_SUMS; q++)
     row.sums[q][0] += sum_of_lanes(joined(s, [=](const Sums &part) { return part.sums[q]; }));
   for (int q = 0; q < N_LINE_PEAKS; q++)
-    row.peaks[q][0] = greater_of(greatest_lane(joined(s, [=](const Sums &part) { return part.peaks[q]; })), row.peaks[q][0]);
+    row.peaks[q][0] =
+        greater_of(greatest_lane(joined(s, [=](const Sums &part) { return part.peaks[q]; })), row.peaks[q][0]);
   for (int q = zeros_too ? 0 : LINE_CHANGES; q < N_LINE_TALLIES; q++)
     row.tallies[q][0] += tally_of_lanes(joined(s, [=](const Sums &part) { return (Vd)part.tallies[q]; }));
   if (!zeros_too || !rest) return;
