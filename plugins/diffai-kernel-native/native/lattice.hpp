@@ -125,7 +125,7 @@ static void fill(Batch &batch, const uint8_t *words) {
 // The whole numbers next to values, to even on ties.
 INLINE Wi rounded(Wf x) {
 #if defined(USE_AVX512)
-  return (Wi)_mm512_cvtps_epi32((__m512)x);
+  return (Wi)_mm512_maskz_cvtps_epi32(__mmask16(-1), (__m512)x);
 #elif defined(USE_AVX2)
   return (Wi)_mm256_cvtps_epi32((__m256)x);
 #elif defined(__SSE2__)
