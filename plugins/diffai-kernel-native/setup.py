@@ -13,7 +13,7 @@ SANITIZERS = os.environ.get("DIFFAI_SANITIZE", "")
 """For instance ``address,undefined``: build with these sanitizers, to test."""
 
 if SANITIZERS:
-    FLAGS += [f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
+    FLAGS += [f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O0"]
 
 setup(
     ext_modules=[
