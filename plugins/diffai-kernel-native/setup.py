@@ -8,7 +8,16 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 SOURCES = ("module", "reading", "instruction_set", "set_baseline", "set_avx2", "set_avx512")
-FLAGS = ["-std=c++17", "-O3", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-Wall", "-Wno-maybe-uninitialized"]
+FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-ffp-contract=off",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wno-maybe-uninitialized",
+]
 SANITIZERS = os.environ.get("DIFFAI_SANITIZE", "")
 """For instance ``address,undefined``: build with these sanitizers, to test."""
 

@@ -63,7 +63,9 @@ def test_the_list_of_plugins_imports_nothing_that_measures() -> None:
 def test_of_a_plugin_that_is_not_used_only_its_declarations_are_imported(word: str) -> None:
     of_plugins = {name for name in imported(word, code=0) if name.startswith("diffai_") and "diffai_core" not in name}
     assert len({name.partition(".")[0] for name in of_plugins}) > 5
-    assert {name.partition(".")[2] for name in of_plugins} == {"", "plugin"}
+    of_kernels = {name for name in of_plugins if name.startswith("diffai_kernel_")}  # the list tells which one works
+    unused = of_plugins - of_kernels if word == "--plugins" else of_plugins
+    assert {name.partition(".")[2] for name in unused} == {"", "plugin"}
 
 
 def test_an_identical_pair_is_compared_without_numpy_json_threads_and_folders(old: Path, tmp_path: Path) -> None:
