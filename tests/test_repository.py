@@ -11,10 +11,17 @@ import sys
 import pytest
 from repository import CORE, PUBLIC, ROOT, Plugin, imports, is_standard, modules, plugins, requirement_name, tracked
 
+from diffai_core.specs import options_of
+
 MOST_LINES = 400
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "CONTRIBUTING.md", "diffai_core", "plugins", "tests", "docs"}
 HIDDEN = {".ci", ".github", ".gitignore"}
-KINDS = {"load": "diffai_loaders", "compare": "diffai_comparators", "report": "diffai_reporters"}
+KINDS = {
+    "load": "diffai_loaders",
+    "compare": "diffai_comparators",
+    "report": "diffai_reporters",
+    "kernel": "diffai_kernels",
+}
 each_plugin = pytest.mark.parametrize("plugin", plugins(), ids=lambda plugin: plugin.name)
 
 
@@ -61,7 +68,9 @@ def test_folder_distribution_package_and_entry_point_have_one_name(plugin):
 @each_plugin
 def test_a_plugin_says_how_it_is_built_and_what_it_needs(plugin):
     project = plugin.metadata["project"]
-    assert plugin.metadata["build-system"]["build-backend"] == "flit_core.buildapi"
+    compiled = (plugin.folder / "setup.py").exists()
+    backend = "setuptools.build_meta" if compiled else "flit_core.buildapi"  # flit builds no extensions
+    assert plugin.metadata["build-system"]["build-backend"] == backend
     assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
     assert "diffai>=0.1,<0.2" in project["dependencies"]
     assert (project["requires-python"], project["license"], project["readme"]) == (">=3.11", "MIT", "README.md")
@@ -73,7 +82,7 @@ def test_the_readme_of_a_plugin_shows_an_example_and_names_every_option(plugin):
     readme = (plugin.folder / "README.md").read_text(encoding="utf-8")
     assert readme.startswith(f"# {plugin.name}\n")
     assert re.search(r"^( {4}\$? ?|)diffai ", readme, re.MULTILINE), "no command that a reader could type"
-    flags = {f"--{option.name}" for spec in specs_of(plugin) for option in spec.options}
+    flags = {f"--{option.name}" for spec in specs_of(plugin) for option in options_of(spec)}
     assert {flag for flag in flags if flag not in readme} == set()
 
 
