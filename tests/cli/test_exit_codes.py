@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -139,21 +137,6 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith(b"different: 5,000 of 5,000 tensors changed")
     assert done.stderr == b""
-
-
-def test_ctrl_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
-    big = np.zeros(60_000_000, np.float32)
-    old = write_safetensors(tmp_path / "a.safetensors", {"x": big})
-    new = write_safetensors(tmp_path / "b.safetensors", {"x": big + 1})
-    running = subprocess.Popen([DIFFAI, old, new], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(0.6)
-    begun = time.monotonic()
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=20)
-    if running.returncode == 1:
-        pytest.skip("the comparison was over before the signal came")
-    assert (running.returncode, out, err) == (130, b"", b"")
-    assert time.monotonic() - begun < 2
 
 
 TRAP_PLUGIN = """

@@ -90,6 +90,8 @@ def huge(tmp_path: Path) -> list[str]:
 def start() -> Iterator[Start]:
     """Starts a command with an environment, and ends it with the test."""
     started: list[subprocess.Popen[bytes]] = []
+    # A suite in the background may have been told to ignore interrupts, and what it starts would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*words: str, **environment: str) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
@@ -97,6 +99,7 @@ def start() -> Iterator[Start]:
         return started[-1]
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for running in started:
         running.kill()
         running.communicate()
