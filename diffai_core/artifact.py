@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from diffai_core.dtypes import DType, decode
 
@@ -20,8 +20,44 @@ if TYPE_CHECKING:
     from diffai_core.errors import LoadError
     from diffai_core.files import DataFile
     from diffai_core.findings import NotCompared
+    from diffai_core.graph import Graph
 
 Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """How a tensor is stored whose elements must be computed from codes.
+
+    Args:
+        scheme: What the format calls it: ``q4_k``, ``int8_affine``, ``gptq``, ``awq``, ``bnb_nf4`` …; shown to users
+            in place of a dtype.
+        bits: Bits of one code, scales not included.
+        stored: The bytes of the tensor as they are in the file: codes, scales, zero points, always in the same
+            order. Two tensors of one scheme whose stored parts are equal are identical.
+        group_size: Consecutive elements that share a scale; ``None`` where a scale holds for a whole row or tensor.
+        axis: Dimension along which scales differ; ``None`` for one scale, or for groups within a row.
+    """
+
+    scheme: str
+    bits: float
+    stored: tuple[TensorRef, ...]
+    group_size: int | None = None
+    axis: int | None = None
+
+
+class Foreign(NamedTuple):
+    """Something that a file wants to have imported or called. It never is.
+
+    Args:
+        name: Full name, for instance ``posix.system``.
+        path: The file, as messages name it.
+        offset: Byte at which the file asks for it.
+    """
+
+    name: str
+    path: str
+    offset: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +67,16 @@ class TensorRef(ABC):
     Args:
         name: Key in the state dict.
         shape: Length of each dimension; ``()`` for a scalar.
-        dtype: Type of the elements.
+        dtype: Type of the elements as they are read; of a quantised tensor, what dequantising gives.
         role: What the tensor is for.
+        quantization: How it is stored, if its elements are computed from codes.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: DType
     role: Role = "weights"
+    quantization: Quantization | None = None
 
     @property
     def numel(self) -> int:
@@ -47,8 +85,15 @@ class TensorRef(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all elements, packed."""
+        """Bytes of all elements, packed; of a quantised tensor, of its stored parts."""
+        if self.quantization is not None:
+            return sum(part.nbytes for part in self.quantization.stored)
         return -(-math.prod(self.shape) * self.dtype.bits // 8)
+
+    @property
+    def stored_as(self) -> str:
+        """Name of the quantisation scheme, or of the dtype: what users are shown."""
+        return self.dtype.name if self.quantization is None else self.quantization.scheme
 
     @property
     def storage(self) -> Hashable:
@@ -81,7 +126,7 @@ class TensorRef(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FileTensor(TensorRef):
-    """A tensor whose elements lie little-endian, row-major and without gaps in a file.
+    """A tensor whose elements lie little-endian, row-major and without gaps in a file; never a quantised one.
 
     This is the fast road: the core reads such tensors itself, in the order and in the pieces that suit it.
 
@@ -160,8 +205,9 @@ class Artifact:
         tensors: Tensors by key, in the order of the file.
         tree: Nested plain values (dict, list, str, int, float, bool, None, bytes): config, metadata.
         tables: Streamed tables by name.
-        graph: Nodes, edges and attributes, or ``None``.
+        graph: Operators and how they are connected, or ``None``.
         files: The files it is made of; all that is opened is here, and nothing else.
+        foreign: What the files want to have imported or called beyond what their format needs; none of it was.
         not_readable: Parts that are there and that this loader cannot represent; they make a pass impossible.
         errors: Damaged files of a folder whose other files are compared all the same.
     """
@@ -171,8 +217,9 @@ class Artifact:
     tensors: Mapping[str, TensorRef] = field(default_factory=dict)
     tree: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
-    graph: Any = None
+    graph: Graph | None = None
     files: tuple[DataFile, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
     not_readable: tuple[NotCompared, ...] = ()
     errors: tuple[LoadError, ...] = ()
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from diffai_core.accumulators.counts import smallest_normal
     from diffai_core.accumulators.mantissa import mantissa_bits
     from diffai_core.accumulators.numbers import float_table
-    from diffai_core.artifact import Artifact, BlockTensor, FileTensor, TensorRef, block_length
+    from diffai_core.artifact import Artifact, BlockTensor, FileTensor, Foreign, Quantization, TensorRef, block_length
     from diffai_core.comparison import Comparison
     from diffai_core.descriptors import Descriptor
     from diffai_core.dtypes import DTYPE_NAMES, DType, decode, dtype, opaque_dtype
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         Report,
         Verdict,
     )
+    from diffai_core.graph import Graph, Node, Value
     from diffai_core.kernels import Kernel, KernelWorker
     from diffai_core.keys import KeyFilter, Tolerance, Tolerances
     from diffai_core.layout import LEAF, Leaf, PairLayout
@@ -95,6 +96,8 @@ __all__ = [
     "FileTensor",
     "Finding",
     "Fold",
+    "Foreign",
+    "Graph",
     "GroupSums",
     "Higher",
     "HigherMoments",
@@ -114,12 +117,14 @@ __all__ = [
     "MantissaUse",
     "Mantissas",
     "Moments",
+    "Node",
     "NormsState",
     "NotCompared",
     "Option",
     "PairLayout",
     "PairResult",
     "PluginError",
+    "Quantization",
     "ReadingWay",
     "Relation",
     "Report",
@@ -137,6 +142,7 @@ __all__ = [
     "Tolerances",
     "UlpState",
     "UsageError",
+    "Value",
     "ValueCounts",
     "Verdict",
     "block_length",
@@ -160,12 +166,13 @@ _WHEN_ASKED_FOR = {
     "accumulators.counts": ("smallest_normal",),
     "accumulators.mantissa": ("mantissa_bits",),
     "accumulators.numbers": ("float_table",),
-    "artifact": ("Artifact", "BlockTensor", "FileTensor", "TensorRef", "block_length"),
+    "artifact": ("Artifact", "BlockTensor", "FileTensor", "Foreign", "Quantization", "TensorRef", "block_length"),
     "comparison": ("Comparison",),
     "dtypes": ("DTYPE_NAMES", "DType", "decode", "dtype", "opaque_dtype"),
     "descriptors": ("Descriptor",),
     "files": ("DataFile", "Source"),
     "findings": ("ABSENT", "ArtifactSummary", "Counts", "Finding", "Identity", "NotCompared", "Report", "Verdict"),
+    "graph": ("Graph", "Node", "Value"),
     "kernels": ("Kernel", "KernelWorker"),
     "keys": ("KeyFilter", "Tolerance", "Tolerances"),
     "layout": ("LEAF", "Leaf", "PairLayout"),
