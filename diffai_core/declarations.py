@@ -109,12 +109,14 @@ def _loader_problems(spec: LoaderSpec) -> Iterator[str]:
     if spec.sniff != "":
         yield from _target_problems("sniff", spec.sniff)
     yield from list(_text_tuple_problems("folders", spec.folders)) or _folder_problems(spec.folders)
+    if not isinstance(spec.dialect_of, str):
+        yield f"dialect_of {spec.dialect_of!r} is not the name of a format"
 
 
 def _suffix_problems(suffixes: tuple[str, ...]) -> Iterator[str]:
     for suffix in suffixes:
-        if len(suffix) == 1 or not suffix.startswith(".") or suffix != suffix.lower():
-            yield f"suffix {suffix!r} is not a dot and lower-case letters"
+        if "." not in suffix[:-1] or suffix != suffix.lower():
+            yield f"suffix {suffix!r} is not the end of a file name in lower case, with its dot"
 
 
 def _magic_problems(magic: Any) -> Iterator[str]:

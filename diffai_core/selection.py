@@ -1,8 +1,8 @@
 """Which loader opens a path: ``--input-format``, else content, else suffix.
 
-Content is magic bytes (the longest match wins), then the loaders' own look at the first 4 KiB; the suffix breaks
-a tie, and decides alone only where no content does. What stays ambiguous or unknown is an error that lists what
-can be typed.
+Content is magic bytes (the longest match wins), then the loaders' own look at the first 4 KiB; a dialect wins against
+the format it is written in; the suffix breaks a tie, and decides alone only where no content does. What stays ambiguous
+or unknown is an error that lists what can be typed.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class _Choice:
         candidates = self._by_magic() or self._by_sniffing() or self._by_suffix()
         if not candidates:
             raise self._miss()
-        best = self._suffix_winners(candidates) or candidates
+        best = self._suffix_winners(_most_special(candidates))
         if len(best) > 1:
             raise _ambiguous(self._source, best)
         return best[0]
@@ -278,6 +278,12 @@ class _Choice:
             advice = "no format is installed; pip install diffai-load-safetensors reads safetensors, for instance"
         broken = [str(broken) for broken in self._registry.broken if broken.kind == "loader"]
         return "; ".join([f"unknown format (starts with {start})", advice, *broken])
+
+
+def _most_special(loaders: Sequence[Loader]) -> list[Loader]:
+    """Leave out the formats of which others among ``loaders`` are dialects."""
+    general = {loader.spec.dialect_of for loader in loaders}
+    return [loader for loader in loaders if loader.spec.name not in general] or list(loaders)
 
 
 def _is_installed(known: KnownFormat, registry: Registry) -> bool:

@@ -62,11 +62,13 @@ class LoaderSpec:
         name: Name of the format, as in ``--input-format NAME``.
         title: What it is called in a sentence, for instance ``safetensors``.
         target: ``package.module:function``; called as ``function(source, options) -> Artifact``.
-        suffixes: File name endings, lower case with the dot; a hint that content overrules.
+        suffixes: File name endings, lower case with a dot (``.json``, ``vocab.txt``); a hint that content overrules.
         magic: Alternatives of bytes that identify the format.
         sniff: ``package.module:function`` called as ``function(head: bytes, size: int) -> bool`` on the first
             4 KiB when no magic decides; for formats without fixed magic bytes. Import nothing heavy there.
         folders: Glob patterns (relative to a directory); a directory with a match is opened as one artefact.
+        dialect_of: Name of the more general format in which this one is written (``json`` for a tokenizer.json); where
+            both recognise a file, this loader opens it.
         options: Options of this loader.
         api: ``API_VERSION`` the plugin was written for.
     """
@@ -78,6 +80,7 @@ class LoaderSpec:
     magic: tuple[Magic, ...] = ()
     sniff: str = ""
     folders: tuple[str, ...] = ()
+    dialect_of: str = ""
     options: tuple[Option, ...] = ()
     api: int = API_VERSION
 

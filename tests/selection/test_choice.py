@@ -102,6 +102,19 @@ def test_of_several_that_recognise_the_content_the_suffix_decides_and_else_nobod
     assert "several formats fit: a (acme-a 1.0), b (acme-b 1.0)" in refused(UsageError, file("x.c"), registry)
 
 
+def test_a_dialect_opens_what_its_general_format_recognises_too_whatever_the_suffix(registry_of, loader, file, code):
+    code.json = lambda head, _size: head.startswith(b"{")
+    code.tokens = lambda head, _size: head.startswith(b"{tokens")
+    registry = registry_of(
+        loader("json", suffixes=(".json",), sniff="fake_loaders:json"),
+        loader("tokens", suffixes=(".json", "tokens.json"), sniff="fake_loaders:tokens", dialect_of="json"),
+    )
+    assert chosen(file("a.json", b"{tokens"), registry) == "tokens"
+    assert chosen(file("b", b"{tokens"), registry) == "tokens"
+    assert chosen(file("c.json", b"{other"), registry) == "json"
+    assert chosen(file("tokens.json", b"{other"), registry) == "json"
+
+
 def test_the_longest_suffix_wins_in_any_case(registry_of, loader, file):
     registry = registry_of(loader("json", suffixes=(".json",)), loader("index", suffixes=(".index.json",)))
     assert chosen(file("model.INDEX.Json"), registry) == "index"
