@@ -141,6 +141,7 @@ def _compare(registry: Registry, plugins: PluginOptions, params: Params, kernel:
             on_failure=streams.tell if params["debug"] else _ignore,
             kernel=kernel,
             reading=params["reading"],
+            fail_on_unsafe=params["fail_on_unsafe"],
         )
         opening = Opening(params["input_format"], values, rules)
         return compare_paths(old, new, registry, choose_comparators(registry, enabled), settings, opening)

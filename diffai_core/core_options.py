@@ -23,6 +23,7 @@ def core_options() -> dict[str, list[click.Parameter]]:
             option("-r", "--recursive", is_flag=True, help="Compare folders with everything below them."),
             option("--include", multiple=True, metavar="GLOB", help="In folders, only files that match; repeatable."),
             option("--exclude", multiple=True, metavar="GLOB", help="In folders, nothing that matches; repeatable."),
+            option("--fail-on-unsafe", is_flag=True, help="Fail where a file wants foreign code to be called."),
         ],
         "Selection": [
             option(

@@ -179,6 +179,7 @@ def _put_together(
         tables=contents.tables,
         graph=model.graph,
         files=tuple(contents.files),
+        foreign=tuple(contents.foreign),
         not_readable=(*contents.not_readable, *not_entered),
         errors=(*model.errors, *unreadable.values()),
         model=model,
@@ -197,6 +198,7 @@ class _Contents:
         self.tree = dict(model.tree)
         self.tables = dict(model.tables)
         self.files = list(model.files)
+        self.foreign = list(model.foreign)
         self.not_readable = list(model.not_readable)
 
     def add(self, key: str, part: Part) -> None:
@@ -207,6 +209,7 @@ class _Contents:
             self.tensors[f"{key}:{name}"] = replace(ref, name=f"{key}:{name}")
         self.tables.update({f"{key}:{name}": table for name, table in artifact.tables.items()})
         self.files.extend(artifact.files)
+        self.foreign.extend(artifact.foreign)
         self.not_readable.extend(NotCompared(f"{key}:{lost.where}", lost.reason) for lost in artifact.not_readable)
         if artifact.graph is not None:
             self.not_readable.append(NotCompared(key, "a graph among other files; compare this file by itself"))

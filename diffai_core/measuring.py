@@ -56,8 +56,11 @@ class TensorJob:
             yield segment
 
     def payload(self, segment: Segment) -> int:
-        """Return the bytes of a segment on both sides."""
-        return sum(count for _, count in segment) * (self.old.dtype.bits + self.new.dtype.bits) // 8
+        """Return the bytes of a segment on both sides; of quantised tensors, its share of what is stored."""
+        count = sum(count for _, count in segment)
+        if self.old.quantization is None and self.new.quantization is None:
+            return count * (self.old.dtype.bits + self.new.dtype.bits) // 8
+        return count * self.nbytes // max(self.layout.numel, 1)
 
 
 def _ignore(_n_bytes: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from diffai_core.artifact import TensorRef
+
+
+PairedBy = Literal["name", "prefix", "content"]
 
 
 class Relation(Enum):
@@ -24,16 +27,33 @@ class Relation(Enum):
 
 @dataclass(frozen=True)
 class TensorPair:
-    """A tensor of OLD and its counterpart of NEW; one of them is ``None`` if it was added or removed."""
+    """A tensor of OLD and its counterpart of NEW; one of them is ``None`` if it was added or removed.
+
+    Args:
+        old: The tensor of OLD.
+        new: The tensor of NEW; a :class:`PermutedTensor` where its axes are read in another order.
+        paired_by: What made them a pair.
+    """
 
     old: TensorRef | None
     new: TensorRef | None
+    paired_by: PairedBy = "name"
 
     @property
     def key(self) -> str:
         """Name in NEW, or in OLD where it was removed."""
         ref = self.new or self.old
         return ref.name if ref else ""
+
+    @property
+    def old_name(self) -> str:
+        """Name in OLD; empty if it was added."""
+        return self.old.name if self.old else ""
+
+    @property
+    def same_shape(self) -> bool:
+        """Whether both tensors are there and have the same shape."""
+        return self.old is not None and self.new is not None and self.old.shape == self.new.shape
 
     @property
     def renamed(self) -> bool:
@@ -63,9 +83,14 @@ class PairResult:
     @property
     def same_shape(self) -> bool:
         """Whether both tensors are there and have the same shape."""
-        return self.pair.old is not None and self.pair.new is not None and self.pair.old.shape == self.pair.new.shape
+        return self.pair.same_shape
 
     @property
     def same_dtype(self) -> bool:
-        """Whether both tensors are there and have the same dtype."""
-        return self.pair.old is not None and self.pair.new is not None and self.pair.old.dtype == self.pair.new.dtype
+        """Whether both tensors are there, have the same dtype and are quantised alike or not at all."""
+        return self.pair.old is not None and self.pair.new is not None and stored_alike(self.pair.old, self.pair.new)
+
+
+def stored_alike(old: TensorRef, new: TensorRef) -> bool:
+    """Whether equal bytes mean equal elements: same dtype, and the same quantisation scheme or none."""
+    return old.dtype == new.dtype and old.stored_as == new.stored_as

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from diffai_core.keys import KeyFilter, Tolerance, Tolerances
     from diffai_core.layout import LEAF, Leaf, PairLayout
     from diffai_core.pairing import PairResult, Relation, TensorPair
+    from diffai_core.permuted import PermutedTensor
     from diffai_core.text import Text, read_text, split_bom
 
 __all__ = [
@@ -123,6 +124,7 @@ __all__ = [
     "Option",
     "PairLayout",
     "PairResult",
+    "PermutedTensor",
     "PluginError",
     "Quantization",
     "ReadingWay",
@@ -177,6 +179,7 @@ _WHEN_ASKED_FOR = {
     "keys": ("KeyFilter", "Tolerance", "Tolerances"),
     "layout": ("LEAF", "Leaf", "PairLayout"),
     "pairing": ("PairResult", "Relation", "TensorPair"),
+    "permuted": ("PermutedTensor",),
     "text": ("Text", "read_text", "split_bom"),
 }
 _MODULES = {name: module for module, names in _WHEN_ASKED_FOR.items() for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.comparison import Comparison
@@ -15,6 +16,7 @@ from diffai_core.keys import KeyFilter, Tolerances
 from diffai_core.meter import Meter, NoMeter
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.renames import pair_tensors
+from diffai_core.wording import listed
 
 if TYPE_CHECKING:
     from diffai_core.artifact import Artifact, TensorRef
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 Comparators = Sequence["Registered[ComparatorSpec]"]
 _FACETS = ("tree", "tables", "graph")
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Settings:
         on_failure: Called with the traceback of a plugin that failed.
         kernel: Takes the core's statistics.
         reading: How the bytes of files are got at.
+        fail_on_unsafe: Whether it is trouble that a file wants foreign code to be imported or called.
     """
 
     keys: KeyFilter = field(default_factory=KeyFilter)
@@ -52,6 +56,7 @@ class Settings:
     on_failure: Callable[[str], None] = field(default=lambda _trace: None)
     kernel: Kernel = field(default_factory=ReferenceKernel)
     reading: ReadingWay = "auto"
+    fail_on_unsafe: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return what shapes the result, as plain values."""
@@ -140,6 +145,25 @@ def _damaged(error: LoadError) -> Finding:
     return Finding("unreadable", where=error.path, level="error", message=str(error))
 
 
+def _foreign(side: Artifact, *, fail: bool) -> Iterator[Finding]:
+    """Yield one finding for each file that wants foreign code to be imported or called."""
+    for path, found in groupby(side.foreign, key=lambda foreign: foreign.path):
+        offsets: dict[str, int] = {}
+        for foreign in found:
+            offsets.setdefault(foreign.name, foreign.offset)
+        names = listed([*offsets][:_MOST_NAMED])
+        if len(offsets) > _MOST_NAMED:
+            names += f" and {len(offsets) - _MOST_NAMED:,} more"
+        yield Finding(
+            "foreign_code",
+            where=path,
+            level="error" if fail else "warning",
+            values={"n_callables": len(offsets), "callables": [*offsets], "offsets": [*offsets.values()]},
+            null=0,
+            message=f"{path}: wants {names} to be imported or called; nothing was",
+        )
+
+
 def _report(
     old: Artifact, new: Artifact, results: Sequence[PairResult], runs: Sequence[ComparatorRun], settings: Settings
 ) -> Report:
@@ -150,6 +174,7 @@ def _report(
     verdict = judge(old, new, results, counts, others, not_compared, tolerated=tolerated, selected=settings.keys.active)
     findings = (
         *map(_damaged, (*old.errors, *new.errors)),
+        *chain.from_iterable(_foreign(side, fail=settings.fail_on_unsafe) for side in (old, new)),
         *(_unreadable(result) for result in results if result.reason),
         *(_not_measured(result) for result in results if result.not_measured),
         *(finding for run in runs for finding in run.findings),
@@ -204,5 +229,5 @@ def _summary(artifact: Artifact, refs: Iterable[TensorRef | None]) -> ArtifactSu
         n_tensors=len(selected),
         n_parameters=sum(weights.values()),
         n_bytes=sum({storage: ref.nbytes for storage, ref in zip(storages, selected, strict=True)}.values()),
-        dtypes=dict(sorted(Counter(ref.dtype.name for ref in selected).items())),
+        dtypes=dict(sorted(Counter(ref.stored_as for ref in selected).items())),
     )

@@ -9,6 +9,7 @@ from diffai_core.errors import LoadError
 from diffai_core.keys import EXACT
 from diffai_core.layout import LEAF, SEGMENT_LEAVES
 from diffai_core.measuring import TensorJob, identical, same_span
+from diffai_core.pairing import stored_alike
 from diffai_core.workers import Work
 
 if TYPE_CHECKING:
@@ -95,7 +96,17 @@ def _large(tools: Tools, pair: TensorPair) -> Work:
 
 
 def _comparable(old: TensorRef, new: TensorRef) -> bool:
-    return old.dtype == new.dtype and old.numel == new.numel
+    return stored_alike(old, new) and old.numel == new.numel
+
+
+def _stored(old: TensorRef, new: TensorRef) -> list[TensorJob] | None:
+    """Return what has to be equal for two tensors to be identical; ``None`` if it cannot be for its form."""
+    if old.quantization is None or new.quantization is None:
+        return [TensorJob.of(old, new, EXACT)]
+    olds, news = old.quantization.stored, new.quantization.stored
+    if [(part.dtype, part.shape) for part in olds] != [(part.dtype, part.shape) for part in news]:
+        return None
+    return [TensorJob.of(a, b, EXACT) for a, b in zip(olds, news, strict=True)]
 
 
 class _Large(Work):
@@ -232,7 +243,8 @@ def _screen(tools: Tools, pair: TensorPair) -> Screened:
         tools.meter.add(n_bytes)
 
     try:
-        same = identical(TensorJob.of(old, new, EXACT), tools.worker, tell)
+        jobs = _stored(old, new)
+        same = jobs is not None and all(identical(job, tools.worker, tell) for job in jobs)
     except LoadError as error:
         return Screened(pair, reason=str(error), n_told=n_told)
     return Screened(pair, same, n_told=n_told)

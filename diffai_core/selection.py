@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.artifact import Artifact, TensorRef
+from diffai_core.artifact import Artifact, FileTensor, TensorRef
 from diffai_core.errors import DiffaiError, LoadError, PluginError, UnknownFormatError, UsageError
 from diffai_core.folder_match import matches_folder
 from diffai_core.known import (
@@ -163,6 +163,8 @@ def _problem_of(artifact: Artifact) -> str:
         for length in ref.shape:
             if not isinstance(length, int) or length < 0:
                 return f"tensor {name!r} has the shape {ref.shape!r}"
+        if ref.quantization is not None and isinstance(ref, FileTensor):
+            return f"tensor {name!r} is quantised and says that its values lie in the file"
     return ""
 
 

@@ -59,12 +59,16 @@ class Outcome:
 
 
 def read_everything(artifact: Artifact) -> str:
-    """Read all tensors and the tree; return a digest of names, shapes, dtypes and values."""
+    """Read all tensors, the tree and the graph; return a digest of names, shapes, dtypes and values."""
     digest = hashlib.sha256()
     for name, ref in artifact.tensors.items():
         digest.update(repr((name, ref.shape, ref.dtype.name)).encode())
         for block in ref.blocks(1 << 20):
             digest.update(block.tobytes())
+        for part in ref.quantization.stored if ref.quantization else ():
+            for block in part.blocks(1 << 20):
+                digest.update(block.tobytes())
+    digest.update(repr((artifact.graph, artifact.foreign)).encode("utf-8", "surrogatepass"))
     digest.update(repr(artifact.tree).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

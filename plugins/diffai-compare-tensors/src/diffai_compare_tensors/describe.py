@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def describe(ref: TensorRef) -> dict[str, Any]:
     """Return shape, dtype and number of elements of one tensor."""
-    return {"shape": list(ref.shape), "dtype": ref.dtype.name, "params": ref.numel}
+    return {"shape": list(ref.shape), "dtype": ref.stored_as, "params": ref.numel}
 
 
 def unravel(index: int | None, shape: tuple[int, ...]) -> list[int] | None:
@@ -59,7 +59,7 @@ def same_form(pair: TensorPair) -> bool:
         and new is not None
         and old.name == new.name
         and old.shape == new.shape
-        and old.dtype == new.dtype
+        and (old.dtype, old.stored_as) == (new.dtype, new.stored_as)
     )
 
 

@@ -117,7 +117,7 @@ def _pair(result: PairResult) -> dict[str, Any]:
 
 def _rounding_ratio(result: PairResult) -> float | None:
     """Return the relative change in units of one rounding to the coarser dtype of the two."""
-    roundings = [ROUNDING.get(ref.dtype.name) for ref in (result.pair.old, result.pair.new) if ref is not None]
+    roundings = [ROUNDING.get(ref.stored_as) for ref in (result.pair.old, result.pair.new) if ref is not None]
     known = [rounding for rounding in roundings if rounding is not None]
     return _over(result.statistics["moments"].rel_change, max(known)) if len(known) == len(roundings) else None
 

@@ -63,8 +63,8 @@ def _structural_change(result: PairResult) -> str:
     parts = [*_renaming(pair)]
     if pair.old.shape != pair.new.shape:
         parts.append(f"{list(pair.old.shape)} -> {list(pair.new.shape)}")
-    if pair.old.dtype != pair.new.dtype:
-        parts.append(f"{pair.old.dtype} -> {pair.new.dtype}")
+    if pair.old.stored_as != pair.new.stored_as:
+        parts.append(f"{pair.old.stored_as} -> {pair.new.stored_as}")
     return f"{'!' if len(parts) > pair.renamed else '~'} {pair.key}: {', '.join(parts)}" if parts else ""
 
 
@@ -73,4 +73,4 @@ def _renaming(pair: TensorPair) -> list[str]:
 
 
 def _form(ref: TensorRef) -> str:
-    return f"shape={list(ref.shape)}, dtype={ref.dtype}, params={ref.numel}"
+    return f"shape={list(ref.shape)}, dtype={ref.stored_as}, params={ref.numel}"

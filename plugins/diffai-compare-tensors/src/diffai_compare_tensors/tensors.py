@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diffai_compare_tensors.describe import describe, in_order, is_measured, same_form, unravel
-from diffai_core.plugin import Finding, Relation
+from diffai_core.plugin import Finding, PermutedTensor, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     prefix = _common_prefix(comparison.results)
     if prefix is not None:
         yield prefix
+    yield from _paired_by_content(comparison.results)
     for result in in_order(comparison.results, options):
         if not same_form(result.pair):
             yield from _structural(result, told=prefix is not None)
@@ -38,8 +39,7 @@ def _structural(result: PairResult, *, told: bool) -> Iterator[Finding]:
         yield from _one_sided(pair)
         return
     if pair.renamed and not (told and _prefixes(pair) is not None):
-        values: dict[str, Any] = {"shape": list(pair.new.shape), "dtype": pair.new.dtype.name}
-        yield Finding("tensor_renamed", pair.new.name, old=pair.old.name, new=pair.new.name, values=values)
+        yield _renamed(pair.old, pair.new)
     if not result.same_shape:
         values = {"reshape_only": result.relation is Relation.IDENTICAL}
         yield Finding(
@@ -47,7 +47,48 @@ def _structural(result: PairResult, *, told: bool) -> Iterator[Finding]:
         )
     if not result.same_dtype:
         values = {"values_equal": result.relation is Relation.EQUAL_VALUES}
-        yield Finding("tensor_dtype_changed", pair.key, old=pair.old.dtype.name, new=pair.new.dtype.name, values=values)
+        yield Finding("tensor_dtype_changed", pair.key, old=pair.old.stored_as, new=pair.new.stored_as, values=values)
+
+
+def _renamed(old: TensorRef, new: TensorRef) -> Finding:
+    values: dict[str, Any] = {"shape": list(new.shape), "dtype": new.stored_as}
+    message = ""
+    if isinstance(new, PermutedTensor):
+        values |= {"stored_shape": list(new.stored.shape), "axes": list(new.axes)}
+        message = "its axes are stored in another order" if _reordered(new) else ""
+    return Finding("tensor_renamed", new.name, old=old.name, new=new.name, values=values, message=message)
+
+
+def _reordered(ref: TensorRef | None) -> bool:
+    """Whether the axes are read in another order; axes of length 1 may come and go without that."""
+    return isinstance(ref, PermutedTensor) and list(ref.axes) != sorted(ref.axes)
+
+
+def _paired_by_content(results: Sequence[PairResult]) -> Iterator[Finding]:
+    """Yield how many tensors were paired by what they hold, and which could not be."""
+    pairs = [result.pair for result in results if result.pair.paired_by == "content"]
+    if not pairs:
+        return
+    removed = [result.pair.key for result in results if result.pair.new is None]
+    added = [result.pair.key for result in results if result.pair.old is None]
+    n_permuted = sum(_reordered(pair.new) for pair in pairs)
+    n_cast = sum(pair.old is not None and pair.new is not None and pair.old.dtype != pair.new.dtype for pair in pairs)
+    kinds = [f"{n_permuted} with their axes in another order"] * (n_permuted > 0)
+    kinds += [f"{n_cast} in another dtype"] * (n_cast > 0)
+    told = f" ({', '.join(kinds)})" if kinds else ""
+    yield Finding(
+        "tensors_paired_by_content",
+        level="info",
+        values={
+            "n_paired": len(pairs),
+            "n_permuted": n_permuted,
+            "n_cast": n_cast,
+            "unpaired_old": removed,
+            "unpaired_new": added,
+        },
+        message=f"{len(pairs)} tensors have other names and were paired by their values{told};"
+        f" not paired: {len(removed)} of OLD, {len(added)} of NEW",
+    )
 
 
 def _one_sided(pair: TensorPair) -> Iterator[Finding]:
