@@ -9,7 +9,20 @@ import subprocess
 import sys
 
 import pytest
-from repository import CORE, PUBLIC, ROOT, Plugin, imports, is_standard, modules, plugins, requirement_name, tracked
+from repository import (
+    CORE,
+    PUBLIC,
+    ROOT,
+    Plugin,
+    distributions,
+    imports,
+    is_standard,
+    libraries,
+    modules,
+    plugins,
+    requirement_name,
+    tracked,
+)
 
 from diffai_core.specs import options_of
 
@@ -23,6 +36,8 @@ KINDS = {
     "kernel": "diffai_kernels",
 }
 each_plugin = pytest.mark.parametrize("plugin", plugins(), ids=lambda plugin: plugin.name)
+each_distribution = pytest.mark.parametrize("plugin", distributions(), ids=lambda plugin: plugin.name)
+each_library = pytest.mark.parametrize("library", libraries(), ids=lambda library: library.name)
 
 
 def specs_of(plugin: Plugin):
@@ -38,9 +53,9 @@ def test_there_are_plugins_of_every_kind():
     assert {plugin.name.split("-")[1] for plugin in plugins()} >= set(KINDS)
 
 
-def test_every_folder_under_plugins_is_a_plugin():
+def test_every_folder_under_plugins_is_a_plugin_or_a_library_of_plugins():
     folders = {name.split("/")[1] for name in tracked() if name.startswith("plugins/") and name.count("/") > 1}
-    assert folders == {plugin.name for plugin in plugins()}
+    assert folders == {one.name for one in distributions()}
 
 
 @each_plugin
@@ -65,7 +80,24 @@ def test_folder_distribution_package_and_entry_point_have_one_name(plugin):
     assert [path.name for path in (plugin.folder / "src").iterdir() if path.suffix != ".egg-info"] == [plugin.package]
 
 
-@each_plugin
+@each_library
+def test_a_library_is_complete_typed_tested_and_no_plugin(library):
+    for part in ("README.md", f"src/{library.package}/__init__.py", f"src/{library.package}/py.typed"):
+        assert (library.folder / part).is_file()
+    assert list((library.folder / "tests").glob("test_*.py"))
+    assert library.metadata["project"]["name"] == library.name
+    assert "entry-points" not in library.metadata["project"]
+    assert (library.folder / "README.md").read_text(encoding="utf-8").startswith(f"# {library.name}\n")
+    users = [one.name for one in distributions() if library.package in one.requirements]
+    assert users, "no plugin needs it"
+
+
+def test_a_plugin_depends_on_libraries_and_on_no_other_plugin():
+    named = {plugin.package for plugin in plugins()}
+    assert {one.name: one.requirements & named for one in distributions() if one.requirements & named} == {}
+
+
+@each_distribution
 def test_a_plugin_says_how_it_is_built_and_what_it_needs(plugin):
     project = plugin.metadata["project"]
     compiled = (plugin.folder / "setup.py").exists()
@@ -86,7 +118,7 @@ def test_the_readme_of_a_plugin_shows_an_example_and_names_every_option(plugin):
     assert {flag for flag in flags if flag not in readme} == set()
 
 
-@each_plugin
+@each_distribution
 def test_a_plugin_imports_of_diffai_only_what_is_public(plugin):
     known = modules(plugin.source)
     used = [found for name, file in known.items() for found in imports(name, file, known)]
@@ -100,7 +132,7 @@ def test_a_plugin_module_that_only_declares_imports_nothing_heavy(plugin):
     assert [one for one in found if one.target != PUBLIC[0] and not is_standard(one.target)] == []
 
 
-@each_plugin
+@each_distribution
 def test_a_plugin_declares_every_package_that_it_imports(plugin):
     core = {requirement_name(line) for line in project_of_the_core()["dependencies"]}
     allowed = plugin.requirements | core | {plugin.package, CORE}
@@ -133,7 +165,7 @@ def test_the_core_declares_every_package_that_it_imports():
     assert {one.target.partition(".")[0] for one in used if not is_standard(one.target)} - allowed == set()
 
 
-@pytest.mark.parametrize("package", [ROOT / CORE, *(plugin.source for plugin in plugins())], ids=lambda path: path.name)
+@pytest.mark.parametrize("package", [ROOT / CORE, *(one.source for one in distributions())], ids=lambda path: path.name)
 def test_a_package_has_no_import_cycle(package):
     known = modules(package)
     graph = {
@@ -196,7 +228,7 @@ def test_generated_files_are_up_to_date():
 def test_the_development_requirements_name_the_core_and_every_plugin():
     lines = (ROOT / "plugins/requirements-dev.txt").read_text(encoding="utf-8").splitlines()
     editable = {line for line in lines if line.startswith("-e ")}
-    assert editable == {"-e .", *(f"-e ./plugins/{plugin.name}" for plugin in plugins())}
+    assert editable == {"-e .", *(f"-e ./plugins/{plugin.name}" for plugin in distributions())}
 
 
 def extras(monkeypatch: pytest.MonkeyPatch, *, release: bool) -> dict[str, list[str]]:
@@ -211,7 +243,7 @@ def extras(monkeypatch: pytest.MonkeyPatch, *, release: bool) -> dict[str, list[
 
 def needed(plugin: Plugin) -> list[Plugin]:
     """Return a plugin and the plugins of this repository that it requires, at any depth."""
-    direct = [other for other in plugins() if other.package in plugin.requirements]
+    direct = [other for other in distributions() if other.package in plugin.requirements]
     return sorted({plugin, *(one for other in direct for one in needed(other))})
 
 
@@ -222,18 +254,20 @@ def of_user(plugin: Plugin) -> bool:
 
 def test_every_plugin_is_an_extra_that_brings_the_plugins_it_needs(monkeypatch):
     found = extras(monkeypatch, release=False)
-    for plugin in plugins():
+    for plugin in distributions():
         expected = [f"{part.name} @ {part.folder.as_uri()}" for part in needed(plugin)]
         assert found[plugin.name.removeprefix("diffai-")] == expected
 
 
 def test_all_is_every_plugin_but_the_examples(monkeypatch):
     found = extras(monkeypatch, release=False)
-    assert found["all"] == [f"{plugin.name} @ {plugin.folder.as_uri()}" for plugin in plugins() if of_user(plugin)]
+    assert found["all"] == [
+        f"{plugin.name} @ {plugin.folder.as_uri()}" for plugin in distributions() if of_user(plugin)
+    ]
 
 
 def test_a_released_extra_names_versions_and_no_folder(monkeypatch):
     found = extras(monkeypatch, release=True)
-    expected = [f"{one.name}=={one.metadata['project']['version']}" for one in plugins() if of_user(one)]
+    expected = [f"{one.name}=={one.metadata['project']['version']}" for one in distributions() if of_user(one)]
     assert found["all"] == expected
     assert not [line for lines in found.values() for line in lines if "file:" in line]

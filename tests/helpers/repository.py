@@ -32,6 +32,10 @@ class Plugin(NamedTuple):
         return self.name.replace("-", "_")
 
     @property
+    def is_library(self) -> bool:
+        return self.name.startswith("diffai-lib-")
+
+    @property
     def source(self) -> Path:
         return self.folder / "src" / self.package
 
@@ -61,8 +65,19 @@ def requirement_name(line: str) -> str:
     return line.strip().lower().replace("-", "_")
 
 
-def plugins() -> list[Plugin]:
+def distributions() -> list[Plugin]:
+    """Return all folders under ``plugins/`` that can be installed."""
     return [Plugin(file.parent) for file in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+def plugins() -> list[Plugin]:
+    """Return those that have an entry point."""
+    return [one for one in distributions() if not one.is_library]
+
+
+def libraries() -> list[Plugin]:
+    """Return those that only plugins import."""
+    return [one for one in distributions() if one.is_library]
 
 
 @cache
