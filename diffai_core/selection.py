@@ -221,15 +221,17 @@ class _Choice:
     def _by_sniffing(self) -> list[Loader]:
         """Return the loaders that recognise the content; those with the file's suffix are asked first.
 
-        The others are asked, and their modules imported, only if none of these does, because the suffix would
-        break a tie in favour of these anyway.
+        The others are asked, and their modules imported, only if none of these does or they read a dialect, because
+        the suffix would break a tie in favour of these anyway.
         """
         sniffing = [loader for loader in self._registry.loaders.values() if loader.spec.sniff]
         likely = self._with_suffix(sniffing)
-        unlikely = [loader for loader in sniffing if loader not in likely]
-        return [loader for loader in likely if self._recognised(loader)] or [
-            loader for loader in unlikely if self._recognised(loader)
+        found = [loader for loader in likely if self._recognised(loader)]
+        names = {loader.spec.name for loader in found}
+        others = [
+            loader for loader in sniffing if loader not in likely and (not found or loader.spec.dialect_of in names)
         ]
+        return found + [loader for loader in others if self._recognised(loader)]
 
     def _by_suffix(self) -> list[Loader]:
         """Return the loaders with the file's suffix.

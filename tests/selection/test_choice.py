@@ -107,7 +107,7 @@ def test_a_dialect_opens_what_its_general_format_recognises_too_whatever_the_suf
     code.tokens = lambda head, _size: head.startswith(b"{tokens")
     registry = registry_of(
         loader("json", suffixes=(".json",), sniff="fake_loaders:json"),
-        loader("tokens", suffixes=(".json", "tokens.json"), sniff="fake_loaders:tokens", dialect_of="json"),
+        loader("tokens", suffixes=("tokens.json",), sniff="fake_loaders:tokens", dialect_of="json"),
     )
     assert chosen(file("a.json", b"{tokens"), registry) == "tokens"
     assert chosen(file("b", b"{tokens"), registry) == "tokens"
