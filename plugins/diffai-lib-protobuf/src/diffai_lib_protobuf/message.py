@@ -108,7 +108,7 @@ class Field(NamedTuple):
             self.expect(LENGTH)
         if owner.depth >= MAX_DEPTH:
             raise self.error(f"messages are nested more than {MAX_DEPTH} deep")
-        return Message(owner.source, self.start, self.start + self.value, owner.depth + 1)
+        return _new(Message, (owner.source, self.start, self.start + self.value, owner.depth + 1))
 
     def data(self, limit: int = MAX_TEXT) -> bytes:
         """Return the bytes of a ``LENGTH`` field.
@@ -128,9 +128,8 @@ class Field(NamedTuple):
         Raises:
             LoadError: If it is no UTF-8, or longer than ``limit`` bytes.
         """
-        data = self.data(limit)
         try:
-            return data.decode()
+            return self.data(limit).decode()
         except UnicodeDecodeError as error:
             reason = f"the text in field {self.number} is not UTF-8"
             raise self.owner.source.error(reason, self.start + error.start) from error
@@ -188,7 +187,7 @@ class Field(NamedTuple):
 
 
 _SIZES = {FIXED32: 4, FIXED64: 8}
-_new_field = tuple.__new__  # half the cost of calling the class, for what is done a million times
+_new = tuple.__new__  # half the cost of calling the class, for what is done a million times
 
 
 class Message(NamedTuple):
@@ -253,7 +252,7 @@ class Message(NamedTuple):
             if tag >= _CONTINUED:
                 tag, at = read_varint(source, data, at - 1, stop, begin)
             wire = tag & 7
-            if wire in {LENGTH, VARINT}:
+            if not wire & 5:  # VARINT or LENGTH: what nearly all fields are
                 start = begin + at
                 if at < stop and data[at] < _CONTINUED:
                     value = data[at]
@@ -274,7 +273,7 @@ class Message(NamedTuple):
                 value = int.from_bytes(data[at : at + size], "little")
             if not 7 < tag <= _LARGEST_TAG:  # noqa: PLR2004 - three bits of wire type
                 raise source.error(f"the field number {tag >> 3} is not allowed", start)
-            yield _new_field(Field, (tag >> 3, wire, value, start, self))
+            yield _new(Field, (tag >> 3, wire, value, start, self))
 
     def by_number(self, limit: int = MAX_FIELDS) -> dict[int, list[Field]]:
         """Return all fields by their numbers, those of one number in the order of the file.

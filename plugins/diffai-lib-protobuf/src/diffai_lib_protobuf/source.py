@@ -68,9 +68,11 @@ class FileBytes:
         Raises:
             LoadError: If the file has become shorter.
         """
-        if count > _FIRST_WINDOW:
-            return self.file.read(position, count)
-        begin, data = self.window(position, count)
+        begin, data = self._window
+        if not begin <= position <= begin + len(data) - count:
+            if count > _FIRST_WINDOW:
+                return self.file.read(position, count)
+            begin, data = self.window(position, count)
         return data[position - begin : position - begin + count]
 
     def error(self, reason: str, position: int) -> LoadError:
