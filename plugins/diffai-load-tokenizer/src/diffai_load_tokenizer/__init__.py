@@ -1,0 +1,3 @@
+"""Opens tokenizers for diffai."""
+
+from __future__ import annotations
