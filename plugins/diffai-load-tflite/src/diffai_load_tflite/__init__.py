@@ -1,0 +1,3 @@
+"""diffai plugin: opens TensorFlow Lite models."""
+
+from __future__ import annotations
