@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from diffai_load_numpy import arrays, blocks
+from diffai_lib_numpy import arrays, blocks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from diffai_load_numpy import header
+from diffai_lib_numpy import header
 from diffai_load_numpy.loader import open_npy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from diffai_load_numpy import arrays
+from diffai_lib_numpy import arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

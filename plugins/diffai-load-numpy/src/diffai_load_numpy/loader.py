@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from diffai_lib_numpy.arrays import Contents, add_array, digest_of
+from diffai_lib_numpy.header import MAGIC
+from diffai_lib_zip.directory import MAX_MEMBERS, read_directory
+from diffai_lib_zip.payload import MemberPayload, Payload, Region
+
 from diffai_core.plugin import Artifact, LoadError
-from diffai_load_numpy.archive import MAX_MEMBERS, read_directory
-from diffai_load_numpy.arrays import Contents, add_array, digest_of
-from diffai_load_numpy.header import MAGIC
-from diffai_load_numpy.payload import MemberPayload, Payload, Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

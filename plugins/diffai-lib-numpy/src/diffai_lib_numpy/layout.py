@@ -6,8 +6,9 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from diffai_lib_zip.wording import brief, shown
+
 from diffai_core.plugin import DTYPE_NAMES, DType, dtype, opaque_dtype
-from diffai_load_numpy.wording import brief, shown
 
 MAX_ITEM_BYTES = (1 << 31) - 1
 """Largest element or record of NumPy."""

@@ -1,4 +1,4 @@
-"""Where the bytes of an array are, and reading them with a fixed amount of memory and every check there is."""
+"""Where the bytes of a member or of a stretch of a file are; reading them in fixed memory, with every check there is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from diffai_core.plugin import LoadError
-from diffai_load_numpy.archive import DEFLATED, Member
-from diffai_load_numpy.wording import shown
+from diffai_lib_zip.directory import DEFLATED, Member
+from diffai_lib_zip.wording import shown
 
 if TYPE_CHECKING:
     from diffai_core.plugin import DataFile
@@ -47,7 +47,7 @@ class Reader(ABC):
 
 
 class Payload(ABC):
-    """The bytes of one array with its header; picklable."""
+    """Bytes that can be read; picklable."""
 
     file: DataFile
 
@@ -166,23 +166,18 @@ class MemberPayload(Payload):
         return LoadError(self.file.name, f"member {shown(self.member.name)}: {reason}", offset)
 
 
-@dataclass(frozen=True)
-class ArrayBytes:
-    """The bytes of an array.
+def read_all(payload: Payload, limit: int) -> bytes:
+    """Return all bytes of a payload, their checksum checked.
 
-    Args:
-        payload: Where they are, the header included.
-        start: Bytes of the header.
-        shape: Length of each dimension.
-        record: Bytes of one element or record.
-        fortran_order: Whether the first index runs fastest.
+    Raises:
+        LoadError: If there are more than ``limit``, or they are damaged.
     """
-
-    payload: Payload
-    start: int
-    shape: tuple[int, ...]
-    record: int
-    fortran_order: bool
+    if payload.size > limit:
+        raise payload.error(f"holds {payload.size:,} bytes; at most {limit:,} are read", 0)
+    reader = payload.reader()
+    data = reader.read(0, payload.size)
+    reader.finish()
+    return data
 
 
 class _RegionReader(Reader):

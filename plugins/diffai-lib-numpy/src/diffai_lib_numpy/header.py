@@ -7,11 +7,12 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_load_numpy.layout import Layout, is_shape, layout_of
-from diffai_load_numpy.wording import brief, short
+from diffai_lib_zip.wording import brief, short
+
+from diffai_lib_numpy.layout import Layout, is_shape, layout_of
 
 if TYPE_CHECKING:
-    from diffai_load_numpy.payload import Payload, Reader
+    from diffai_lib_zip.payload import Payload, Reader
 
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 1 << 16

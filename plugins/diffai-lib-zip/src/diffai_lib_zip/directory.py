@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_core.plugin import LoadError
-from diffai_load_numpy.wording import shown
+from diffai_lib_zip.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def read_directory(file: DataFile) -> Directory:
 
     Raises:
         LoadError: If the file is no zip file, members overlap, leave holes or have one name, the two headers of a
-            member disagree, a member is encrypted or compressed in a way NumPy does not write, or there are more
+            member disagree, a member is encrypted or compressed otherwise than by deflate, or there are more
             than ``MAX_MEMBERS``.
     """
     end = _find_end(file)
@@ -117,7 +117,7 @@ def _closing_record(file: DataFile) -> tuple[int, tuple[Any, ...], bytes]:
         if len(tail) - at >= _END.size and (fields := _END.unpack_from(tail, at))[-1] == len(comment):
             return tail_start + at, fields, comment
         at = tail.rfind(b"PK\x05\x06", 0, at + 3)
-    raise LoadError(file.name, "does not end as a zip file does; it is truncated or no .npz", file.size)
+    raise LoadError(file.name, "does not end as a zip file does; it is truncated or none", file.size)
 
 
 def _widen(file: DataFile, end: _End) -> _End:
@@ -209,7 +209,7 @@ def _complaint(entry: _Entry) -> str:
         return f"uses zip features that are not supported (flags {entry.flags:#06x})"
     if entry.method not in {STORED, DEFLATED}:
         how = _METHODS.get(entry.method, f"method {entry.method}")
-        return f"is compressed with {how}; save the archive again with numpy.savez_compressed"
+        return f"is compressed with {how}; save it again uncompressed or with deflate"
     if entry.method == STORED and entry.packed != entry.size:
         return f"is stored as {entry.packed:,} bytes but said to hold {entry.size:,}"
     if entry.size > entry.packed * _MAX_DEFLATE_RATIO:

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from diffai_lib_zip.payload import PIECE_BYTES, Region
+from diffai_lib_zip.wording import brief, short, shown
+
 from diffai_core.plugin import BlockTensor, FileTensor, NotCompared, TensorRef
-from diffai_load_numpy.header import Header, read_header
-from diffai_load_numpy.payload import PIECE_BYTES, ArrayBytes, Region
-from diffai_load_numpy.wording import brief, short, shown
+from diffai_lib_numpy.array_bytes import ArrayBytes
+from diffai_lib_numpy.header import Header, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from diffai_lib_zip.payload import Payload
     from numpy.typing import NDArray
 
-    from diffai_load_numpy.layout import Field
-    from diffai_load_numpy.payload import Payload
+    from diffai_lib_numpy.layout import Field
 
 MAX_ELEMENT_BYTES = 16 << 20
 """Larger elements (long texts, byte strings, records) are compared by digest, so that no block grows with the file."""
@@ -78,11 +80,16 @@ def add_array(contents: Contents, key: str, payload: Payload, *, exact: bool) ->
         raise payload.error(reason, min(end, payload.size))
     if not header.nbytes:
         reader.finish()  # nobody will read it later, and only its checksum vouches for the shape
-    _add_elements(contents, key, payload, header)
+    add_elements(contents, key, payload, header)
     return end
 
 
-def _add_elements(contents: Contents, key: str, payload: Payload, header: Header) -> None:
+def add_elements(contents: Contents, key: str, payload: Payload, header: Header) -> None:
+    """Add an array whose header is known; its elements begin ``header.length`` bytes into ``payload`` and fill it.
+
+    Raises:
+        LoadError: If another array has the key.
+    """
     turned = header.fortran_order and sum(length > 1 for length in header.shape) > 1
     if header.layout.size > MAX_ELEMENT_BYTES or not header.layout.size:
         contents.add(key, _described(header) | _storage(header, turned) | digest_of(payload, header.length), payload)
@@ -125,7 +132,7 @@ def _storage(header: Header, turned: bool) -> dict[str, Any]:
 
 
 def _open_blocks(array: ArrayBytes, part: Field, max_bytes: int) -> Iterator[NDArray[Any]]:
-    from diffai_load_numpy.blocks import field_blocks
+    from diffai_lib_numpy.blocks import field_blocks
 
     return field_blocks(array, part, max_bytes)
 

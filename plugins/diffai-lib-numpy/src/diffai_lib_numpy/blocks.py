@@ -12,11 +12,12 @@ import numpy as np
 from diffai_core.plugin import block_length
 
 if TYPE_CHECKING:
+    from diffai_lib_zip.payload import Reader
     from numpy.typing import NDArray
 
     from diffai_core.plugin import DType
-    from diffai_load_numpy.layout import Element, Field
-    from diffai_load_numpy.payload import ArrayBytes, Reader
+    from diffai_lib_numpy.array_bytes import ArrayBytes
+    from diffai_lib_numpy.layout import Element, Field
 
 STRIP_BYTES = 32 << 20
 """Memory for turning an array in Fortran order: it is read once where so much holds a row, else several times."""

@@ -1,0 +1,25 @@
+"""Reads zip files strictly, and their members lazily; a library for loader plugins."""
+
+from __future__ import annotations
+
+from diffai_lib_zip.directory import DEFLATED, MAX_MEMBERS, STORED, Directory, Member, read_directory
+from diffai_lib_zip.payload import PIECE_BYTES, MemberPayload, Payload, Reader, Region, read_all
+from diffai_lib_zip.wording import brief, short, shown
+
+__all__ = [
+    "DEFLATED",
+    "MAX_MEMBERS",
+    "PIECE_BYTES",
+    "STORED",
+    "Directory",
+    "Member",
+    "MemberPayload",
+    "Payload",
+    "Reader",
+    "Region",
+    "brief",
+    "read_all",
+    "read_directory",
+    "short",
+    "shown",
+]
