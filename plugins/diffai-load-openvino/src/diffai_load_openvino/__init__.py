@@ -1,0 +1,3 @@
+"""Opens OpenVINO IR models lazily, without OpenVINO."""
+
+from __future__ import annotations
