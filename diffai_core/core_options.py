@@ -74,7 +74,9 @@ def core_options() -> dict[str, list[click.Parameter]]:
                 metavar="N",
                 help="Worker threads; one for each core, but a single one where NumPy measures.",
             ),
-            option("--kernel", metavar="NAME", help="What measures: numpy, or a faster kernel that is installed."),
+            option(
+                "--kernel", metavar="NAME", help="What measures: auto, numpy, or a faster kernel that is installed."
+            ),
             option(
                 "--io",
                 "reading",
@@ -82,7 +84,7 @@ def core_options() -> dict[str, list[click.Parameter]]:
                 default="auto",
                 show_default=True,
                 metavar="WAY",
-                help="Get at files by mmap or read; auto maps files on local disks.",
+                help="Get at files by mmap or read; auto maps large local files, numpy always reads.",
             ),
             option(
                 "--max-memory",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from diffai_core.registry import Registered, Registry
     from diffai_core.specs import KernelSpec, ReadingWay
 
+AUTO = "auto"
+"""Asks for the first kernel that works."""
 REFERENCE = "numpy"
 """Name of the kernel that is always there."""
 
@@ -134,7 +136,7 @@ def choose_kernel(registry: Registry, name: str | None = None) -> ChosenKernel:
     """
     if name == REFERENCE:
         return ChosenKernel(ReferenceKernel())
-    if name is not None:
+    if name not in {None, AUTO}:
         if name not in registry.kernels:
             raise UsageError(_unknown(name, registry))
         return ChosenKernel(load_kernel(registry.kernels[name]))
@@ -155,8 +157,8 @@ def load_kernel(registered: Registered[KernelSpec]) -> Kernel:
     """
     try:
         kernel: Kernel = resolve_target(registered)()
-    except PluginError:
-        raise
+    except PluginError as error:
+        raise PluginError(f"{registered.label}: {error}") from error
     except Exception as error:
         raise PluginError(f"{registered.label}: cannot be used ({error_text(error)})") from error
     return kernel

@@ -101,7 +101,7 @@ class _Segment:
         kernel = self.worker.kernel_worker
         done = kernel.add(leaves, old, new)
         while done < len(leaves):
-            self._by_folds(leaves[done], self.folds)
+            self._measure(leaves[done], self.folds, *self._read(leaves[done]))
             leaves = leaves[done + 1 :]
             done = kernel.add(leaves, old, new) if leaves else 0
 
@@ -110,16 +110,15 @@ class _Segment:
         kernel = self.worker.kernel_worker
         own = {name: fold for name, fold in self.folds.items() if name not in self.fused}
         for leaf in leaves:
-            old = self.sides.old_reader.leaf(*leaf)
-            new = old if self.sides.new is self.sides.old else self.sides.new_reader.leaf(*leaf)
+            old, new = self._read(leaf)
             done = self.fused and kernel.add((leaf,), old, new)
             if own or not done:
                 self._measure(leaf, own if done else self.folds, old, new)
 
-    def _by_folds(self, leaf: Leaf, folds: Folds) -> None:
+    def _read(self, leaf: Leaf) -> tuple[Any, Any]:
+        """Return the elements of both sides, the same array twice where both are one tensor."""
         old = self.sides.old_reader.leaf(*leaf)
-        new = old if self.sides.new is self.sides.old else self.sides.new_reader.leaf(*leaf)
-        self._measure(leaf, folds, old, new)
+        return old, old if self.sides.new is self.sides.old else self.sides.new_reader.leaf(*leaf)
 
     def _measure(self, leaf: Leaf, folds: Folds, old: Any, new: Any) -> None:
         from diffai_core.accumulators import Block

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMAND = "python -m diffai_core.testing.sync"
 DEVELOPMENT_TOOLS = (
+    "atheris>=3,<4; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'",
     "hypothesis>=6.100,<7",
     "hatchling>=1.25,<2",
     "import-linter>=2,<3",

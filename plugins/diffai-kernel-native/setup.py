@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ FLAGS = [
     "-Wall",
     "-Wno-maybe-uninitialized",
 ]
+DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path("native").glob("*.?pp")))).hexdigest()
 SANITIZERS = os.environ.get("DIFFAI_SANITIZE", "")
 """For instance ``address,undefined``: build with these sanitizers, to test."""
 
@@ -30,7 +32,7 @@ setup(
             "diffai_kernel_native._native",
             sources=[f"native/{name}.cpp" for name in SOURCES],
             depends=sorted(str(path) for path in Path("native").glob("*.hpp")),
-            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            define_macros=[("Py_LIMITED_API", "0x030B0000"), ("DIFFAI_SOURCES", f'"{DIGEST}"')],
             extra_compile_args=FLAGS,
             extra_link_args=[f"-fsanitize={SANITIZERS}"] if SANITIZERS else [],
             language="c++",

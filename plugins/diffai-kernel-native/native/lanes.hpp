@@ -84,12 +84,6 @@ INLINE double sum_of_lanes(Lanes x) {
   return a + b;
 }
 
-INLINE double least_lane(Lanes x) {
-  double r = lane(x, 0);
-  for (int i = 1; i < 8; i++) r = lane(x, i) < r ? lane(x, i) : r;
-  return r;
-}
-
 INLINE double greatest_lane(Lanes x) {
   double r = lane(x, 0);
   for (int i = 1; i < 8; i++) r = lane(x, i) > r ? lane(x, i) : r;

@@ -300,7 +300,7 @@ PyMethodDef METHODS[] = {
 
 int add_constants(PyObject *module) {
   if (PyModule_AddIntConstant(module, "MEMORY_BYTES", long(sizeof(Memory) + alignof(Memory))) ||
-      PyModule_AddIntConstant(module, "REQUEST_BYTES", long(sizeof(Request))))
+      PyModule_AddStringConstant(module, "SOURCES", DIFFAI_SOURCES))
     return -1;
   PyObject *places = PyTuple_New(N_STATISTICS);
   if (!places) return -1;

@@ -75,8 +75,7 @@ void Guard::disarm() { armed = 0; }
 const uint8_t *Reader::bytes(int64_t begin, int64_t count, int64_t stop, uint8_t *buffer) {
   if (source_.memory) return source_.memory + begin;
   const int64_t place = source_.offset + begin;
-  const bool is_short = !window_ && stop - begin <= SHORT;
-  if (!source_.mapped || is_short) return read_fully(source_.descriptor, buffer, count, place) ? buffer : nullptr;
+  if (!source_.mapped) return read_fully(source_.descriptor, buffer, count, place) ? buffer : nullptr;
   if (!window_ || place < window_begin_ || place + count > window_begin_ + window_length_)
     if (!map(begin, begin + count > stop ? begin + count : stop)) return nullptr;
   return window_ + (place - window_begin_);

@@ -20,9 +20,6 @@ struct Source {
 // many enough that the calls do not matter.
 constexpr int64_t WINDOW = 2 << 20;
 
-// Ranges up to this length are read where a map was asked for: making one takes as long as reading 512 KiB.
-constexpr int64_t SHORT = 512 << 10;
-
 // Hands out pieces of a source; each is valid until the next one is asked for.
 class Reader {
  public:

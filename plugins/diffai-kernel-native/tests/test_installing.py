@@ -20,7 +20,7 @@ PACKAGE = "diffai_kernel_native"
 DIFFAI = Path(sys.executable).parent / "diffai"
 WITHOUT_COMPILER = {"CC": "false", "CXX": "false"}
 COMPILER = shutil.which("c++") or shutil.which("g++")
-REASON = "diffai-kernel-native: its extension is not built ("
+REASON = "diffai-kernel-native 0.1.0: its extension is not built ("
 REMEDY = "; install a C++ compiler and then the plugin again, without pip's cache"
 
 

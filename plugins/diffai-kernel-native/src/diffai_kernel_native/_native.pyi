@@ -5,7 +5,8 @@ from typing import Any
 MEMORY_BYTES: int
 """Scratch memory of one worker, in bytes."""
 
-REQUEST_BYTES: int
+SOURCES: str
+"""Digest of the sources it was built from."""
 
 STATISTICS: tuple[str, ...]
 """The statistics in the order in which their memory is passed."""

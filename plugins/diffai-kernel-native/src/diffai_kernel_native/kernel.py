@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import FileTensor, PluginError
@@ -35,14 +36,30 @@ def load() -> NativeKernel:
         from diffai_kernel_native import _native
     except ImportError as error:
         raise PluginError(
-            "diffai-kernel-native: its extension is not built"
+            "its extension is not built"
             f" ({error}); install a C++ compiler and then the plugin again, without pip's cache"
         ) from error
+    _refuse_if_stale(_native)
     known = _native.instruction_sets()
     wanted = os.environ.get("DIFFAI_NATIVE_SET") or known[0]
     if wanted not in known:
         raise PluginError(f"DIFFAI_NATIVE_SET: this processor has {', '.join(known)}, not {wanted!r}")
     return NativeKernel(_native, wanted)
+
+
+def _refuse_if_stale(native: ModuleType) -> None:
+    """Raise if the extension of a checkout was built from other sources than those that stand there now.
+
+    Raises:
+        PluginError: If it was; its numbers might be wrong.
+    """
+    sources = sorted((Path(__file__).parents[2] / "native").glob("*.?pp"))
+    if not sources:
+        return
+    import hashlib
+
+    if hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest() != native.SOURCES:
+        raise PluginError("its extension was built from other sources; install the plugin again")
 
 
 class NativeKernel:
@@ -94,12 +111,18 @@ class NativeWorker:
 
     def same_bytes(self, old: FileTensor, new: FileTensor, start: int, stop: int) -> bool | None:
         """Whether bytes ``start`` to ``stop`` of two tensors in files are equal; ``None`` if they cannot be read."""
-        files = [tensor.file.hold() for tensor in (old, new)]
-        sides = [
-            (held.number, tensor.offset + start, self._mapped(held, stop - start))
-            for held, tensor in zip(files, (old, new), strict=True)
-        ]
-        found = self._native.compare(self._memory, *sides[0], *sides[1], stop - start)
+        held_old, held_new = old.file.hold(), new.file.hold()
+        count = stop - start
+        found = self._native.compare(
+            self._memory,
+            held_old.number,
+            old.offset + start,
+            self._mapped(held_old, count),
+            held_new.number,
+            new.offset + start,
+            self._mapped(held_new, count),
+            count,
+        )
         return bool(found) if found in {_DIFFERENT, _EQUAL} else None
 
     def start(self, layout: PairLayout, names: AbstractSet[str], leaves: Sequence[Leaf]) -> None:

@@ -24,7 +24,6 @@ _REAL, _TABLE, _INTEGER, _NATURAL, _BOOLEAN = range(5)
 _CACHE_LINE = 64
 _TYPE = struct.Struct("=6i d")
 _LAYOUT = struct.Struct("=qqddq")
-_UNSIGNED_FLOATS = frozenset({"float8_e8m0fnu"})
 
 
 def aligned_bytes(n_bytes: int) -> NDArray[np.uint8]:
@@ -51,7 +50,7 @@ def packed_type(kind: DType) -> bytes:
         kind.bits,
         max(kind.bits // 8, 1),
         mantissa_bits(kind) or 0,
-        kind.name in _UNSIGNED_FLOATS,
+        is_table and not (table < 0).any(),
         number_of(kind),
         smallest_normal(kind) if is_float else 0.0,
     )
