@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
+from diffai_core.dtypes import canonical
 from diffai_core.dtypes import dtype as find_dtype
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def sample_array(dtype: str, shape: tuple[int, ...] = (8, 4), seed: int = 0) -> 
         return rng.integers(0, 2, shape).astype(np.bool_)
     if kind.kind in {"int", "uint"} and kind.bits < 8:
         low = -(1 << (kind.bits - 1)) if kind.kind == "int" else 0
-        return rng.integers(low, low + (1 << kind.bits), shape).astype(kind.numpy)
+        return canonical(rng.integers(low, low + (1 << kind.bits), count).astype(kind.numpy), kind).reshape(shape)
     raw = rng.integers(0, 256, count * kind.numpy.itemsize, dtype=np.uint8)
     if kind.bits < 8:
         raw &= np.uint8((1 << kind.bits) - 1)

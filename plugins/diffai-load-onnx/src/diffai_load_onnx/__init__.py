@@ -1,0 +1,3 @@
+"""diffai plugin: opens ONNX models."""
+
+from __future__ import annotations
