@@ -155,8 +155,9 @@ def load_kernel(registered: Registered[KernelSpec]) -> Kernel:
     Raises:
         PluginError: If it cannot be used.
     """
+    target = resolve_target(registered)
     try:
-        kernel: Kernel = resolve_target(registered)()
+        kernel: Kernel = target()
     except PluginError as error:
         raise PluginError(f"{registered.label}: {error}") from error
     except Exception as error:
