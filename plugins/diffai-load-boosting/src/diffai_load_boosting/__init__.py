@@ -1,0 +1,3 @@
+"""Opens gradient-boosted trees for diffai."""
+
+from __future__ import annotations
