@@ -49,7 +49,7 @@ def field_blocks(array: ArrayBytes, field: Field, max_bytes: int) -> Iterator[ND
         pieces = (_elements(records, field, 0) for records in _windows(array, field))
     else:
         pieces = _whole(array, field.element, length)
-    for block in _regroup(pieces, length, field.element.dtype):
+    for block in regroup(pieces, length, field.element.dtype):
         _to_little_endian(block, field.element)
         yield block
 
@@ -167,8 +167,8 @@ def _elements(records: NDArray[np.uint8], field: Field, offset: int) -> NDArray[
     return np.ascontiguousarray(view).reshape(-1).view(field.element.dtype.numpy)
 
 
-def _regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
-    """Cut and join pieces into blocks of ``length`` elements; the last may be shorter."""
+def regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
+    """Cut and join 1-D pieces into blocks of ``length`` elements; the last may be shorter."""
     buffer = np.empty(0, dtype.numpy)
     filled = 0
     for piece in pieces:

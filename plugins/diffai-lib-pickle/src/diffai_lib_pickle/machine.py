@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import struct
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_core.plugin import Foreign
@@ -86,23 +87,29 @@ class Unpickled(NamedTuple):
     end: int
     globals: dict[Global, int]
 
-    def foreign(self, known: Collection[str], source: Source, file_name: str) -> tuple[Foreign, ...]:
+    def foreign(
+        self, known: Collection[str] | Callable[[Global], bool], source: Source, file_name: str
+    ) -> tuple[Foreign, ...]:
         """Return the names that the format does not need.
 
         Args:
-            known: Full names that it does need; ``"package.*"`` for all of a package.
+            known: Full names that it does need (``"package.*"`` for all that stands directly in a module or package),
+                or a function that tells.
             source: Where the pickle is from.
             file_name: What messages call the file.
         """
+        needed = known if callable(known) else partial(_is_listed, known)
         return tuple(
             Foreign(found.path, file_name, source.offset(position))
             for found, position in self.globals.items()
-            if not _is_known(found, known)
+            if not needed(found)
         )
 
 
-def _is_known(found: Global, known: Collection[str]) -> bool:
-    return found.path in known or f"{found.module}.*" in known or f"{found.module.partition('.')[0]}.*" in known
+def _is_listed(known: Collection[str], found: Global) -> bool:
+    if found.path in known:
+        return True
+    return "." not in found.name and f"{found.module}.*" in known  # a dotted name may lead through a module to another
 
 
 def load(source: Source, start: int = 0, rules: Rules | None = None, limits: Limits | None = None) -> Unpickled:

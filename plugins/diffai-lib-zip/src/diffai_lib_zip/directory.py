@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from diffai_core.plugin import LoadError
 from diffai_lib_zip.wording import shown
@@ -58,6 +58,32 @@ class Directory(NamedTuple):
     comment: bytes
 
 
+class Readable(Protocol):
+    """A file, or a stretch of one."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return exactly ``count`` bytes."""
+
+
+class _Stretch:
+    def __init__(self, file: DataFile, start: int, length: int) -> None:
+        self.name = file.name
+        self.size = length
+        self._file = file
+        self._start = start
+
+    def read(self, offset: int, count: int) -> bytes:
+        return self._file.read(self._start + offset, count)
+
+
 class _End(NamedTuple):
     position: int
     n_members: int
@@ -77,7 +103,25 @@ class _Entry(NamedTuple):
     header: int
 
 
-def read_directory(file: DataFile) -> Directory:
+def directory_within(file: DataFile, start: int, length: int) -> Directory:
+    """Read the directory of a zip file that lies inside another file, such as one of many in a shard.
+
+    Args:
+        file: The file around it.
+        start: Offset of its first byte.
+        length: Bytes that it takes.
+
+    Raises:
+        LoadError: As ``read_directory``.
+    """
+    try:
+        found = read_directory(_Stretch(file, start, length))
+    except LoadError as error:
+        raise LoadError(error.path, error.reason, start + (error.offset or 0)) from error
+    return found._replace(members=tuple(one._replace(start=start + one.start) for one in found.members))
+
+
+def read_directory(file: Readable) -> Directory:
     """Read the directory of a zip file and check it against the local headers.
 
     Raises:
@@ -92,7 +136,7 @@ def read_directory(file: DataFile) -> Directory:
     return Directory(members, end.comment)
 
 
-def _find_end(file: DataFile) -> _End:
+def _find_end(file: Readable) -> _End:
     """Find the record that closes the file, in its 64-bit form where there is one."""
     position, fields, comment = _closing_record(file)
     _, disk, directory_disk, here, total, size, start, _ = fields
@@ -107,7 +151,7 @@ def _find_end(file: DataFile) -> _End:
     return end
 
 
-def _closing_record(file: DataFile) -> tuple[int, tuple[Any, ...], bytes]:
+def _closing_record(file: Readable) -> tuple[int, tuple[Any, ...], bytes]:
     """Return offset, fields and comment of the record that ends exactly where the file does."""
     tail_start = max(0, file.size - _END.size - _MAX_COMMENT)
     tail = file.read(tail_start, file.size - tail_start)
@@ -120,7 +164,7 @@ def _closing_record(file: DataFile) -> tuple[int, tuple[Any, ...], bytes]:
     raise LoadError(file.name, "does not end as a zip file does; it is truncated or none", file.size)
 
 
-def _widen(file: DataFile, end: _End) -> _End:
+def _widen(file: Readable, end: _End) -> _End:
     """Take the numbers of the 64-bit record if the file has one."""
     locator = end.position - _LOCATOR_64.size
     if locator < 0:
@@ -141,7 +185,7 @@ def _widen(file: DataFile, end: _End) -> _End:
     return end._replace(position=position, n_members=total, size=size, start=start)
 
 
-def _read_entries(file: DataFile, end: _End) -> Iterator[_Entry]:
+def _read_entries(file: Readable, end: _End) -> Iterator[_Entry]:
     table = file.read(end.start, end.size)
     names: set[str] = set()
     place = 0
@@ -163,7 +207,7 @@ def _read_entries(file: DataFile, end: _End) -> Iterator[_Entry]:
         raise LoadError(file.name, "the zip directory goes on after its last member", end.start + place)
 
 
-def _entry(file: DataFile, fields: tuple[int, ...], texts: bytes, at: int) -> _Entry:
+def _entry(file: Readable, fields: tuple[int, ...], texts: bytes, at: int) -> _Entry:
     """Check one entry of the directory on its own."""
     _, _, _, flags, method, _, _, crc32, packed, size, n_name, n_extra, _, disk, _, _, header = fields
     raw_name = texts[:n_name]
@@ -217,7 +261,7 @@ def _complaint(entry: _Entry) -> str:
     return ""
 
 
-def _check_layout(file: DataFile, entries: list[_Entry], end: int) -> dict[int, int]:
+def _check_layout(file: Readable, entries: list[_Entry], end: int) -> dict[int, int]:
     """Check that members follow each other without overlap or hole; return where data start, by place of the header."""
     starts: dict[int, int] = {}
     ordered = sorted(entries, key=lambda entry: entry.header)
@@ -236,7 +280,7 @@ def _check_layout(file: DataFile, entries: list[_Entry], end: int) -> dict[int, 
     return starts
 
 
-def _local_data(file: DataFile, entry: _Entry, limit: int) -> int:
+def _local_data(file: Readable, entry: _Entry, limit: int) -> int:
     """Return where the data of a member start, after comparing its own header with the directory."""
     at = entry.header
     if at + _LOCAL.size + len(entry.raw_name) > limit:
@@ -260,7 +304,7 @@ def _local_data(file: DataFile, entry: _Entry, limit: int) -> int:
     return start
 
 
-def _is_descriptor(file: DataFile, entry: _Entry, at: int, length: int) -> bool:
+def _is_descriptor(file: Readable, entry: _Entry, at: int, length: int) -> bool:
     """Whether the bytes after the data repeat CRC and sizes, as a writer to a pipe leaves them."""
     if not entry.flags & _STREAMED or length > 24:  # noqa: PLR2004 - the longest form
         return False

@@ -1,4 +1,4 @@
-"""Where the bytes of a member or of a stretch of a file are; reading them in fixed memory, with every check there is."""
+"""Where the bytes of a member or of a stretch of a file are; reading them in fixed memory and with every check."""
 
 from __future__ import annotations
 
@@ -166,6 +166,48 @@ class MemberPayload(Payload):
         return LoadError(self.file.name, f"member {shown(self.member.name)}: {reason}", offset)
 
 
+@dataclass(frozen=True)
+class Held(Payload):
+    """Bytes that are in memory already, because they are few or had to be decoded.
+
+    Args:
+        file: The file they are from.
+        data: The bytes.
+        start: Offset in the file of what they were decoded from.
+    """
+
+    file: DataFile
+    data: bytes
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return len(self.data)
+
+    @property
+    def offset(self) -> int:
+        """Where they were decoded from."""
+        return self.start
+
+    @property
+    def compressed(self) -> bool:
+        """Never: they can be read at any place."""
+        return False
+
+    def reader(self) -> Reader:
+        """Read at any place."""
+        return _HeldReader(self.data)
+
+    def rereader(self) -> Reader:
+        """Read at any place."""
+        return _HeldReader(self.data)
+
+    def error(self, reason: str, position: int) -> LoadError:  # noqa: ARG002 - no place of the file
+        """Place ``reason`` where the bytes are from."""
+        return LoadError(self.file.name, reason, self.start)
+
+
 def read_all(payload: Payload, limit: int) -> bytes:
     """Return all bytes of a payload, their checksum checked.
 
@@ -189,6 +231,17 @@ class _RegionReader(Reader):
 
     def finish(self) -> None:
         """Nothing more is known about the bytes."""
+
+
+class _HeldReader(Reader):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_into(self, position: int, buffer: memoryview) -> None:
+        buffer[:] = self._data[position : position + len(buffer)]
+
+    def finish(self) -> None:
+        """All of it is there."""
 
 
 class _CheckedReader(Reader):
