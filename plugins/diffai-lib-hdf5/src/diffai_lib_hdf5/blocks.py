@@ -187,7 +187,7 @@ def _records(buffer: NDArray[np.uint8], shape: tuple[int, ...], record: int, fie
 
 
 def _filled(dataset: Dataset, field: Field) -> NDArray[Any]:
-    return _records(np.frombuffer(dataset.fill, np.uint8), (), dataset.type.size, field)
+    return _records(np.frombuffer(dataset.fill or bytes(dataset.type.size), np.uint8), (), dataset.type.size, field)
 
 
 def _regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from diffai_core.plugin import opaque_dtype
 from diffai_lib_hdf5.boxes import cut_for
 from diffai_lib_hdf5.chunks import ChunkGrid, chunk_grid, read_chunks
-from diffai_lib_hdf5.elements import Element, Field
+from diffai_lib_hdf5.elements import MAX_ELEMENT_BYTES, Element, Field
 from diffai_lib_hdf5.filters import complaint
 from diffai_lib_hdf5.headers import DATASPACE, DATATYPE, LAYOUT, Header
 from diffai_lib_hdf5.layout import CHUNKED, COMPACT, Filter, Layout, fill_of, filters_of, layout_of
@@ -40,7 +40,7 @@ class Dataset:
         space: Their shape.
         layout: Where they lie.
         filters: How chunks were made.
-        fill: The element that stands where nothing was written.
+        fill: The element that stands where nothing was written; empty for zeros.
     """
 
     path: str
@@ -104,6 +104,9 @@ def read_dataset(store: Store, path: str, header: Header) -> Dataset:
     if kind is None or space is None:
         raise store.error("a dataset has no type or no shape", header.address)
     type_ = type_in(kind)
+    if type_.size > MAX_ELEMENT_BYTES:
+        reason = f"dataset {path} has elements of {type_.size:,} bytes; at most {MAX_ELEMENT_BYTES:,} are read"
+        raise store.region.unsupported(reason, header.address)
     dataset = Dataset(
         path,
         store,

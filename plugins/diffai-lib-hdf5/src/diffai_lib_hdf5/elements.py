@@ -22,6 +22,8 @@ from diffai_lib_hdf5.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from diffai_lib_hdf5.types import Type
 
 MAX_ELEMENT_BYTES = 16 << 20
@@ -83,24 +85,8 @@ class Field(NamedTuple):
 
 def element_of(type_: Type) -> Element | None:
     """Return the element that a type is, ``None`` for one that consists of several or has no fixed bytes."""
-    if type_.size > MAX_ELEMENT_BYTES:
-        return None
-    turned = type_.size if type_.big_endian else 0
-    if type_.kind in {INTEGER, BITFIELD}:
-        return _integer(type_, turned if type_.size > 1 else 0)
-    if type_.kind == ENUM:
-        assert type_.base is not None
-        return Element(dtype("bool"), 0) if is_truth(type_) else element_of(type_.base)
-    if type_.kind == FLOAT:
-        name = _float_name(type_)
-        return Element(dtype(name) if name else _opaque("float", type_), turned if type_.size > 1 else 0)
-    if type_.kind == TIME:
-        return Element(_opaque("time", type_), turned)
-    if type_.kind == STRING:
-        return Element(opaque_dtype(f"bytes[{type_.size}]", type_.size), 0)
-    if type_.kind == OPAQUE:
-        return Element(opaque_dtype(f"void[{type_.size}]", type_.size), 0)
-    return _complex(type_)
+    find = _ELEMENTS.get(type_.kind)
+    return None if find is None or type_.size > MAX_ELEMENT_BYTES else find(type_)
 
 
 def is_truth(type_: Type) -> bool:
@@ -108,10 +94,34 @@ def is_truth(type_: Type) -> bool:
     return type_.kind == ENUM and type_.size == 1 and dict(type_.values) == _TRUTH
 
 
-def _integer(type_: Type, turned: int) -> Element:
+def _turned(type_: Type) -> int:
+    return type_.size if type_.big_endian and type_.size > 1 else 0
+
+
+def _integer(type_: Type) -> Element:
     if type_.size in _WIDTHS and type_.whole:
-        return Element(dtype(f"{'int' if type_.signed else 'uint'}{8 * type_.size}"), turned)
-    return Element(_opaque("integer", type_), turned)
+        return Element(dtype(f"{'int' if type_.signed else 'uint'}{8 * type_.size}"), _turned(type_))
+    return Element(_opaque("integer", type_), _turned(type_))
+
+
+def _enum(type_: Type) -> Element | None:
+    if is_truth(type_):
+        return Element(dtype("bool"), 0)
+    return None if type_.base is None else element_of(type_.base)
+
+
+def _float(type_: Type) -> Element:
+    name = _float_name(type_)
+    return Element(dtype(name) if name else _opaque("float", type_), _turned(type_))
+
+
+def _time(type_: Type) -> Element:
+    return Element(_opaque("time", type_), _turned(type_))
+
+
+def _bytes(type_: Type) -> Element:
+    word = "bytes" if type_.kind == STRING else "void"
+    return Element(opaque_dtype(f"{word}[{type_.size}]", type_.size), 0)
 
 
 def _opaque(word: str, type_: Type) -> DType:
@@ -143,6 +153,16 @@ def _complex(type_: Type) -> Element | None:
     assert base is not None
     name = _COMPLEX.get(_float_name(base)) if base.kind == FLOAT else None
     return Element(dtype(name), base.size if base.big_endian else 0) if name else None
+
+
+_ELEMENTS: dict[int, Callable[[Type], Element | None]] = {
+    **dict.fromkeys((INTEGER, BITFIELD), _integer),
+    **dict.fromkeys((STRING, OPAQUE), _bytes),
+    **dict.fromkeys((COMPOUND, COMPLEX), _complex),
+    ENUM: _enum,
+    FLOAT: _float,
+    TIME: _time,
+}
 
 
 def fields_of(type_: Type) -> tuple[list[Field], list[str]]:

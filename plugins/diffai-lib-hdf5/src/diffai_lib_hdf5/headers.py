@@ -100,11 +100,8 @@ def read_header(store: Store, address: int) -> Header:
         LoadError: If it is damaged, or has more than ``MAX_MESSAGES`` messages.
     """
     cursor = store.upto("an object header", address, _FIRST_READ)
-    if cursor.data.startswith(b"OHDR"):
-        messages = _newer(store, address, cursor)
-    else:
-        messages = _older(store, address, cursor)
-    return Header(address, tuple(messages))
+    read = _newer if cursor.data.startswith(b"OHDR") else _older
+    return Header(address, tuple(read(store, address, cursor)))
 
 
 class _Blocks:

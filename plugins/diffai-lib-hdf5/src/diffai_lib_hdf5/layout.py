@@ -170,7 +170,7 @@ def _filter(cursor: Cursor, version: int) -> Filter:
 
 
 def fill_of(header: Header, size: int) -> bytes:
-    """Return the element of which a dataset consists where nothing was written; zeros unless it says otherwise.
+    """Return the element of which a dataset consists where nothing was written; empty for zeros.
 
     Args:
         header: Header of the dataset.
@@ -191,4 +191,4 @@ def fill_of(header: Header, size: int) -> bytes:
         value = new.take(new.u32()) if defined and new.left else b""
     elif old is not None:
         value = old.take(old.u32())
-    return value if len(value) == size else bytes(size)
+    return value if len(value) == size else b""

@@ -29,12 +29,23 @@ class UnsupportedError(LoadError):
 class Region(ABC):
     """Bytes that hold an HDF5 file: a whole file, a part of one, or decompressed. Picklable."""
 
-    file: DataFile
-    size: int
+    @property
+    @abstractmethod
+    def file(self) -> DataFile:
+        """The file in which it lies."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of bytes."""
 
     @abstractmethod
     def file_offset(self, at: int) -> int | None:
         """Return where byte ``at`` lies in ``file``; ``None`` if it does not lie there as it is."""
+
+    def place(self, at: int) -> int | None:
+        """Return where in ``file`` a message about byte ``at`` points."""
+        return self.file_offset(at)
 
     @abstractmethod
     def read_into(self, at: int, buffer: memoryview) -> None:
@@ -50,11 +61,11 @@ class Region(ABC):
 
     def error(self, reason: str, at: int) -> LoadError:
         """Return the error that places ``reason`` at byte ``at``."""
-        return LoadError(self.file.name, reason, self.file_offset(at))
+        return LoadError(self.file.name, reason, self.place(at))
 
     def unsupported(self, reason: str, at: int) -> UnsupportedError:
         """Return the error for something at ``at`` that is not read."""
-        return UnsupportedError(self.file.name, reason, self.file_offset(at))
+        return UnsupportedError(self.file.name, reason, self.place(at))
 
     def check(self, what: str, at: int, count: int) -> None:
         """Make sure that ``count`` bytes at ``at`` are inside.
@@ -85,14 +96,24 @@ class FileRegion(Region):
     """A part of a file that lies there as it is.
 
     Args:
-        file: The file.
+        data_file: The file.
         start: Offset of the first byte.
-        size: Number of bytes.
+        length: Number of bytes.
     """
 
-    file: DataFile
+    data_file: DataFile
     start: int
-    size: int
+    length: int
+
+    @property
+    def file(self) -> DataFile:
+        """The file."""
+        return self.data_file
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.length
 
     def file_offset(self, at: int) -> int | None:
         """Return the place in the file."""
