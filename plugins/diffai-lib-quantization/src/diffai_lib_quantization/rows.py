@@ -1,0 +1,121 @@
+"""Layouts that store the rows of a weight one after the other: compressed-tensors, FP8, torchao, NVFP4, int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from diffai_core.plugin import FileTensor, LoadError
+from diffai_lib_quantization.columns import power_of_two
+from diffai_lib_quantization.reading import E2M1, as_float32, read_flat, read_rows, scaled, unpacked
+from diffai_lib_quantization.tensor import PIECE_ELEMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+Code = Literal["number", "int", "float4"]
+_WORD_GROUP = 32
+
+
+@dataclass(frozen=True)
+class Rows:
+    """``(code - zero) * scale``, a scale for each tile of the weight.
+
+    Args:
+        codes: Codes, row by row.
+        shape: Rows and columns of the weight.
+        code: What a code is: a number of one byte, ``bits`` of a word less half of their range, or a 4-bit float.
+        bits: Bits of a code.
+        scale: Shape [rows / tile rows, columns / tile columns], rounded up; less than two dimensions for one column.
+        tile: Rows and columns that share a scale.
+        zero: Zero points in the shape of the scales, or ``None``.
+        zero_packed: Whether zero points are codes packed along the first dimension.
+        g_idx: Group of each column, or ``None``.
+        divisor: One number by which scales are divided, or ``None``.
+        constant: By which values are multiplied at last.
+    """
+
+    codes: FileTensor
+    shape: tuple[int, int]
+    code: Code
+    bits: int
+    scale: FileTensor
+    tile: tuple[int, int]
+    zero: FileTensor | None = None
+    zero_packed: bool = False
+    g_idx: FileTensor | None = None
+    divisor: FileTensor | None = None
+    constant: float | None = None
+
+    def pieces(self) -> Iterator[NDArray[Any]]:
+        """Yield the values, whole rows."""
+        n_rows, n_columns = self.shape
+        step = max(PIECE_ELEMENTS // n_columns, 1)
+        if self.zero_packed:
+            step = -(-step // _WORD_GROUP) * _WORD_GROUP
+        divisor = self._divisor()
+        index = self._index()
+        for first in range(0, n_rows, step):
+            count = min(step, n_rows - first)
+            with np.errstate(all="ignore"):  # damaged scales may be 0, infinite or NaN
+                scale = self._scale(first, count) / divisor
+            values = scaled(self._codes(first, count), scale, self._zero(first, count), index, self.tile[1])
+            if self.constant is not None:
+                values *= np.float32(self.constant)
+            yield values
+
+    def _codes(self, first: int, count: int) -> NDArray[np.float32]:
+        raw = read_rows(self.codes, first, count)
+        if self.code == "number":
+            return as_float32(raw, self.codes.dtype)
+        codes = unpacked(raw, self.bits, self.shape[1])
+        if self.code == "float4":
+            return E2M1[codes]
+        return codes.astype(np.float32) - np.float32(1 << (self.bits - 1))
+
+    def _tile_rows(self, first: int, count: int) -> tuple[int, int, NDArray[np.int64]]:
+        """Return first row and number of rows of the scales of some rows, and which of them each row has."""
+        begin, end = first // self.tile[0], (first + count - 1) // self.tile[0] + 1
+        return begin, end - begin, np.arange(first, first + count) // self.tile[0] - begin
+
+    def _scale(self, first: int, count: int) -> NDArray[np.float32]:
+        begin, n_tiles, which = self._tile_rows(first, count)
+        raw = self._tiled(self.scale, begin, n_tiles)
+        if self.scale.dtype.name == "uint8":
+            return power_of_two(raw)[which]
+        return as_float32(raw, self.scale.dtype)[which]
+
+    def _zero(self, first: int, count: int) -> NDArray[np.float32] | None:
+        if self.zero is None:
+            return None
+        if self.zero_packed:
+            place, n_words = first * self.bits // 32, -(-count * self.bits // 32)
+            words = np.ascontiguousarray(read_rows(self.zero, place, n_words).T)
+            codes = unpacked(words, self.bits, count).T
+            return codes.astype(np.float32) - np.float32(1 << (self.bits - 1))
+        begin, n_tiles, which = self._tile_rows(first, count)
+        return as_float32(self._tiled(self.zero, begin, n_tiles), self.zero.dtype)[which]
+
+    def _tiled(self, ref: FileTensor, begin: int, n_tiles: int) -> NDArray[Any]:
+        width = ref.shape[1] if len(ref.shape) > 1 else 1
+        return read_flat(ref, begin * width, n_tiles * width).reshape(n_tiles, width)
+
+    def _divisor(self) -> np.float32:
+        if self.divisor is None:
+            return np.float32(1)
+        return np.float32(as_float32(read_flat(self.divisor, 0, 1), self.divisor.dtype)[0])
+
+    def _index(self) -> NDArray[np.int64] | None:
+        if self.g_idx is None:
+            return None
+        index = read_flat(self.g_idx, 0, self.shape[1]).astype(np.int64)
+        if (index == -1).any():  # compressed-tensors: not in use
+            return None
+        if index.min() < 0 or index.max() >= self.scale.shape[1]:
+            reason = f"{self.g_idx.name!r} names groups outside of the {self.scale.shape[1]:,} that there are"
+            raise LoadError(self.g_idx.file.name, reason, self.g_idx.offset)
+        return index
