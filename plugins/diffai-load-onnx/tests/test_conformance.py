@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import time
+import tracemalloc
+
 import numpy as np
 from diffai_load_onnx import plugin
+from diffai_load_onnx.loader import open_onnx
 from diffai_load_onnx.schema import ELEMENT_TYPES
 from onnx import TensorProto, helper, numpy_helper
 
+from diffai_core.plugin import LoadError, Source
 from diffai_core.testing import LoaderTests, PluginTests
 
 _ALL = tuple(element.dtype.name for element in ELEMENT_TYPES.values())
@@ -131,3 +137,39 @@ def rich_model():
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("local", 1), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(graph, functions=[double], opset_imports=opsets, producer_name="tests", ir_version=10)
+
+
+def test_random_damage_gives_a_model_or_an_error_soon_and_in_little_memory(tmp_path):
+    data = rich_model().SerializeToString()
+    path = tmp_path / "m.onnx"
+    rng = random.Random(1)
+    tracemalloc.start()
+    slowest = 0.0
+    for _ in range(250):
+        copy = bytearray(data)
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            at = rng.randrange(len(copy))
+            if rng.random() < 0.3:
+                del copy[at : at + rng.randrange(1, 20)]
+            else:
+                copy[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        path.write_bytes(copy)
+        started = time.perf_counter()
+        outcome(path)
+        slowest = max(slowest, time.perf_counter() - started)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert slowest < 1
+    assert peak < 50 << 20
+
+
+def outcome(path):
+    try:
+        with open_onnx(Source(path), {}) as artifact:
+            for ref in artifact.tensors.values():
+                assert ref.nbytes < 1 << 20
+                ref.read()
+        message = f"{path}: "
+    except LoadError as error:
+        message = str(error)
+    assert message.startswith(f"{path}: ")

@@ -64,7 +64,7 @@ class Budget:
 
     def _charge(self, field: Field) -> None:
         self.take(field)
-        self._bytes -= field.value
+        self._bytes -= field.expect(LENGTH).value
         if self._bytes < 0:
             raise field.error(f"the model holds more than {MAX_TEXT_BYTES >> 20:,} MiB of names and texts")
 
