@@ -109,6 +109,8 @@ def _loader_problems(spec: LoaderSpec) -> Iterator[str]:
     if spec.sniff != "":
         yield from _target_problems("sniff", spec.sniff)
     yield from list(_text_tuple_problems("folders", spec.folders)) or _folder_problems(spec.folders)
+    if not _is_integer(spec.folder_rank):
+        yield f"folder_rank {spec.folder_rank!r} is not a whole number"
     if not isinstance(spec.dialect_of, str):
         yield f"dialect_of {spec.dialect_of!r} is not the name of a format"
 

@@ -70,9 +70,11 @@ def choose_folder_loader(source: Source, registry: Registry, forced: str | None 
     """
     loaders = registry.loaders.values() if forced is None else [_forced_loader(registry, forced)]
     matching = [loader for loader in loaders if matches_folder(source, loader.spec.folders)]
-    if len(matching) > 1:
-        raise _ambiguous(source, matching)
-    return matching[0] if matching else None
+    highest = max((loader.spec.folder_rank for loader in matching), default=0)
+    best = [loader for loader in matching if loader.spec.folder_rank == highest]
+    if len(best) > 1:
+        raise _ambiguous(source, best)
+    return best[0] if best else None
 
 
 def choose_reporter(registry: Registry, form: ReportForm, name: str, flag: str) -> Registered[ReporterSpec]:

@@ -67,6 +67,8 @@ class LoaderSpec:
         sniff: ``package.module:function`` called as ``function(head: bytes, size: int) -> bool`` on the first
             4 KiB when no magic decides; for formats without fixed magic bytes. Import nothing heavy there.
         folders: Glob patterns (relative to a directory); a directory with a match is opened as one artefact.
+        folder_rank: Which loader opens a directory that several match, because models are published in several formats
+            side by side: the one with the highest rank. What its model is not made of is compared file by file.
         dialect_of: Name of the more general format in which this one is written (``json`` for a tokenizer.json); where
             both recognise a file, this loader opens it.
         options: Options of this loader.
@@ -80,6 +82,7 @@ class LoaderSpec:
     magic: tuple[Magic, ...] = ()
     sniff: str = ""
     folders: tuple[str, ...] = ()
+    folder_rank: int = 0
     dialect_of: str = ""
     options: tuple[Option, ...] = ()
     api: int = API_VERSION

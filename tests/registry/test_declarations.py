@@ -61,6 +61,8 @@ def test_a_good_spec_with_every_kind_of_option_has_no_problem(spec):
         (LOADER, {"sniff": "acme"}, "sniff 'acme' does not have the form package.module:object"),
         (LOADER, {"suffixes": ".alpha"}, "suffixes '.alpha' is not a tuple of texts"),
         (LOADER, {"suffixes": ("alpha",)}, "suffix 'alpha' is not the end of a file name in lower case, with its dot"),
+        (LOADER, {"folder_rank": "1"}, "folder_rank '1' is not a whole number"),
+        (LOADER, {"folder_rank": True}, "folder_rank True is not a whole number"),
         (LOADER, {"dialect_of": None}, "dialect_of None is not the name of a format"),
         (
             LOADER,

@@ -79,6 +79,17 @@ def test_two_loaders_with_a_match_are_ambiguous_until_one_is_named(registry_of, 
     assert choose_folder_loader(folder, registry, "b").spec.name == "b"
 
 
+def test_of_two_loaders_with_a_match_the_one_of_the_highest_rank_opens_the_directory(registry_of, loader, folder):
+    registry = registry_of(
+        loader("a", folders=("*.json",)),
+        loader("b", folders=("weights.bin",), folder_rank=2),
+        loader("c", folders=("nothing",), folder_rank=3),
+        loader("d", folders=("*.json",), folder_rank=-1),
+    )
+    assert choose_folder_loader(folder, registry).spec.name == "b"
+    assert choose_folder_loader(folder, registry, "a").spec.name == "a"
+
+
 def test_a_named_format_without_a_match_leaves_the_files_to_the_core(registry_of, loader, folder):
     registry = registry_of(loader("a", folders=("*.json",)), loader("b", suffixes=(".bin",)))
     assert choose_folder_loader(folder, registry, "b") is None

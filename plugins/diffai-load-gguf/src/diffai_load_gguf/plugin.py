@@ -20,4 +20,5 @@ def diffai_loaders() -> Iterator[LoaderSpec]:
         suffixes=(".gguf",),
         magic=(Magic(b"GGUF"), Magic(b"lmgg"), Magic(b"fmgg"), Magic(b"tjgg"), Magic(b"algg")),
         folders=("*.gguf",),
+        folder_rank=-1,  # next to the weights of another format it is a conversion of them
     )

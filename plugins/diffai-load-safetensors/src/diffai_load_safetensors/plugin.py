@@ -20,4 +20,5 @@ def diffai_loaders() -> Iterator[LoaderSpec]:
         suffixes=(".safetensors", ".safetensors.index.json"),
         sniff="diffai_load_safetensors.sniff:looks_like_safetensors",
         folders=("*.safetensors.index.json", "*.safetensors"),
+        folder_rank=2,  # what transformers and diffusers load where the same weights are there in other formats
     )
