@@ -207,8 +207,9 @@ class _Divider:
             KeyError: If it is none.
         """
         name = value.path
-        if name in MAPPINGS and not value.state:
-            return self._mapping(_entries(value), path)
+        if name in MAPPINGS:
+            kept = ((STATE_KEY, value.state),) if value.state else ()
+            return self._mapping([*_entries(value), *kept], path)
         if name in SEQUENCES and not value.state:
             items = [*_elements(value), *(value.appends or ())]
             found = self._sequence(items, path)

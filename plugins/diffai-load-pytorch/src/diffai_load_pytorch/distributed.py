@@ -1,0 +1,190 @@
+"""Distributed checkpoints: a pickle that says which part of which tensor is where in which file."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from diffai_lib_pickle import FileSource, Global, Inert, Rules, load
+from diffai_lib_pickle.tree import divide
+from diffai_lib_zip import shown
+
+from diffai_core.plugin import BlockTensor, FileTensor, LoadError, NotCompared
+from diffai_load_pytorch.archive import Archive
+from diffai_load_pytorch.assembly import Assembly, role_of
+from diffai_load_pytorch.builders import torch_builders, type_of
+from diffai_load_pytorch.checkpoint import add_checkpoint
+from diffai_load_pytorch.chunks import Chunk, chunk_blocks
+from diffai_load_pytorch.names import is_known
+from diffai_load_pytorch.values import TensorValue
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from diffai_core.plugin import DataFile, Source, TensorRef
+
+METADATA_NAME = ".metadata"
+MAX_PARTS = 2048
+"""Parts of one tensor: each is held against each."""
+
+PLANNER_KEY = "__planner_data__"
+
+_METADATA = "torch.distributed.checkpoint.metadata"
+
+
+class _Place(NamedTuple):
+    file: DataFile
+    start: int
+    length: int
+
+
+def add_distributed(folder: Source, files: list[DataFile], stack: ExitStack) -> Assembly:
+    """Open a folder that ``torch.distributed.checkpoint`` has written.
+
+    Raises:
+        LoadError: If something is missing or damaged, or a part lies outside of its file or tensor.
+    """
+    file = stack.enter_context(folder.child(METADATA_NAME).open())
+    files.append(file)
+    source = FileSource(file, 0, file.size)
+    found = load(source, 0, Rules(torch_builders()))
+    if found.end < file.size:
+        raise LoadError(file.name, f"{file.size - found.end:,} bytes follow the pickle", found.end)
+    reader = _Metadata(found.value, source)
+    places = reader.places(folder, files, stack)
+    assembly = Assembly(sum(one.size for one in files))
+    assembly.foreign.extend(found.foreign(is_known, source, file.name))
+    for name, described in reader.entries():
+        if described.path == f"{_METADATA}.BytesStorageMetadata":
+            _add_bytes(assembly, name, places, source)
+        else:
+            _add_tensor(assembly, name, described, places, source)
+    planner = divide(reader.fields.get("planner_data"), source, lambda _: False).tree
+    if planner:
+        assembly.add_tree(planner, PLANNER_KEY, file)
+    return assembly
+
+
+class _Metadata:
+    """The pickle, taken apart."""
+
+    def __init__(self, value: Any, source: FileSource) -> None:
+        if not isinstance(value, Inert) or value.path != f"{_METADATA}.Metadata":
+            raise source.error("is not the metadata of a distributed checkpoint", 0)
+        self.fields = value.attributes()
+        self._source = source
+
+    def entries(self) -> list[tuple[str, Inert]]:
+        """Return the name and description of everything."""
+        found = self.fields.get("state_dict_metadata")
+        if not isinstance(found, dict) or not all(type(k) is str and isinstance(v, Inert) for k, v in found.items()):
+            raise self._source.error("has no list of tensors", 0)
+        return list(found.items())
+
+    def places(self, folder: Source, files: list[DataFile], stack: ExitStack) -> dict[Any, _Place]:
+        """Return where each part is, by name and first element."""
+        stored = self.fields.get("storage_data")
+        if not isinstance(stored, dict):
+            raise self._source.error("does not say where the tensors are", 0)
+        opened: dict[str, DataFile] = {}
+        places: dict[Any, _Place] = {}
+        for key, value in stored.items():
+            index, info = _attributes(key), _attributes(value)
+            label, start, length = (info.get(field) for field in ("relative_path", "offset", "length"))
+            if type(label) is not str or type(start) is not int or type(length) is not int or not index:
+                raise self._source.error("the place of a part is damaged", 0)
+            if info.get("transform_descriptors"):
+                raise self._source.error("parts of the checkpoint are transformed (compressed or encrypted)", 0)
+            if label not in opened:
+                opened[label] = stack.enter_context(folder.child(label).open())
+                files.append(opened[label])
+            file = opened[label]
+            if start < 0 or length < 0 or start + length > file.size:
+                raise LoadError(file.name, f"a part would take bytes {start:,} to {start + length:,}", file.size)
+            offset = index.get("offset")
+            places[index.get("fqn"), tuple(offset) if offset is not None else None] = _Place(file, start, length)
+        return places
+
+
+def _attributes(value: Any) -> dict[Any, Any]:
+    return value.attributes() if isinstance(value, Inert) else {}
+
+
+def _add_bytes(assembly: Assembly, name: str, places: dict[Any, _Place], source: FileSource) -> None:
+    """Add what is no tensor: a checkpoint of its own."""
+    place = places.get((name, None))
+    if place is None:
+        raise source.error(f"does not say where {shown(name)} is", 0)
+    add_checkpoint(assembly, Archive(place.file, place.start, place.length), name)
+
+
+def _add_tensor(assembly: Assembly, name: str, described: Inert, places: dict[Any, _Place], source: FileSource) -> None:
+    fields = described.attributes()
+    size, chunks = fields.get("size"), fields.get("chunks")
+    state = _attributes(fields.get("properties")) or fields["properties"].state if "properties" in fields else None
+    kind = state[0] if type(state) is tuple and state else state.get("dtype") if isinstance(state, dict) else None
+    if type(size) is not tuple or not isinstance(chunks, list) or not isinstance(kind, Global):
+        raise source.error(f"tensor {shown(name)} is described wrongly", 0)
+    try:
+        torch_type = type_of(kind)
+        parts = [_chunk(name, part, places, size) for part in chunks]
+    except (ValueError, TypeError) as error:
+        raise source.error(f"tensor {shown(name)}: {error}", 0) from error
+    if any(part.payload.compressed for part in parts) or torch_type.per_item > 1:
+        assembly.not_readable.append(NotCompared(name, "its parts are compressed, or of a packed type"))
+        return
+    if len(parts) > MAX_PARTS:
+        raise source.error(f"tensor {shown(name)} has {len(parts):,} parts; at most {MAX_PARTS:,} are read", 0)
+    covered = sum(math.prod(part.size) for part in parts)
+    if covered != math.prod(size) or _overlap(parts):
+        raise source.error(f"the parts of tensor {shown(name)} hold {covered:,} of its {math.prod(size):,} elements", 0)
+    assembly.tensors[name] = _tensor(name, size, torch_type.dtype, parts)
+
+
+def _chunk(name: str, described: Any, places: dict[Any, _Place], size: tuple[int, ...]) -> Chunk:
+    """Return a part, after checking that the checkpoint in the file is what the metadata say."""
+    fields = _attributes(described)
+    offsets, lengths = fields.get("offsets"), fields.get("sizes")
+    if type(offsets) is not tuple or type(lengths) is not tuple or not len(offsets) == len(lengths) == len(size):
+        raise ValueError("a part is described wrongly")
+    if any(not 0 <= first <= first + n <= whole for first, n, whole in zip(offsets, lengths, size, strict=True)):
+        raise ValueError("a part reaches beyond it")
+    place = places.get((name, offsets)) or places.get((name, None))
+    if place is None:
+        raise ValueError("a part is in no file")
+    archive = Archive(place.file, place.start, place.length)
+    value = archive.unpickled(archive.source("data.pkl"), "data/").value
+    if not isinstance(value, TensorValue) or value.size != lengths or not value.is_contiguous or archive.is_big_endian:
+        raise ValueError("a part is another tensor than it is said to be")
+    payload = value.storage.payload
+    assert payload is not None  # of an archive
+    return Chunk(offsets, lengths, payload, value.offset * value.type.itemsize)
+
+
+def _overlap(parts: list[Chunk]) -> bool:
+    """Whether two parts share elements."""
+    return any(_share(one, other) for one, other in combinations(parts, 2))
+
+
+def _share(one: Chunk, other: Chunk) -> bool:
+    return all(
+        a < b + n and b < a + m for a, m, b, n in zip(one.offsets, one.size, other.offsets, other.size, strict=True)
+    )
+
+
+def _tensor(name: str, size: tuple[int, ...], kind: Any, parts: list[Chunk]) -> TensorRef:
+    if len(parts) == 1:
+        (part,) = parts
+        place = part.payload.offset + part.start
+        return FileTensor(name=name, shape=size, dtype=kind, role=role_of(name), file=part.payload.file, offset=place)
+    ordered = tuple(sorted(parts, key=lambda part: part.offsets))
+    return BlockTensor(
+        name=name,
+        shape=size,
+        dtype=kind,
+        role=role_of(name),
+        open_blocks=partial(chunk_blocks, ordered, size, kind),
+        shared_storage=(name, *((part.payload.file.path, part.payload.offset) for part in ordered)),
+    )

@@ -1,0 +1,78 @@
+"""Shows modules, storages and tensors in parts as mappings of what is in them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from diffai_lib_pickle import Inert
+from diffai_lib_pickle.tree import CLASS_KEY
+
+from diffai_load_pytorch.builders import whole
+from diffai_load_pytorch.values import Parts, StorageValue, TensorValue
+
+_MODULE_KEYS = ("_parameters", "_buffers", "_modules")
+_DERIVED = {"_flat_weights", "_flat_weight_refs", "_all_weights"}
+"""What recurrent layers keep of their own parameters a second time."""
+
+_MANGLED = re.compile(r"___torch_mangle_\d+\.")
+
+
+def expand(value: Any) -> Any:
+    """Return what to show for a value: a mapping for a module, a tensor for a storage; else the value itself."""
+    if isinstance(value, StorageValue):
+        return whole(value)
+    if isinstance(value, Parts):
+        return value.fields
+    if not isinstance(value, Inert):
+        return value
+    return _object(value)
+
+
+def _object(value: Inert) -> Any:
+    attributes = value.attributes()
+    if value.path == "collections.OrderedDict" and not value.args and _are_versions(attributes.get("_metadata")):
+        return _entries(value)
+    if "_modules" in attributes and "_parameters" in attributes:
+        return _module(value, attributes)
+    if value.path.startswith("__torch__"):
+        return {CLASS_KEY: _MANGLED.sub("", value.path), **(attributes or {"__state__": value.state})}
+    return value
+
+
+def _are_versions(metadata: Any) -> bool:
+    """Whether all that a state dict keeps besides is which version of PyTorch's own format each module has."""
+    return metadata is not None and all(
+        isinstance(entry, dict) and entry.keys() <= {"version"} for entry in _entries(metadata).values()
+    )
+
+
+def _module(value: Inert, attributes: dict[Any, Any]) -> dict[Any, Any]:
+    """Return class, parameters, buffers, modules and settings of a module, without what is empty inside of it."""
+    parts: dict[Any, Any] = {CLASS_KEY: value.path}
+    for key in _MODULE_KEYS:
+        for name, item in _entries(attributes.get(key)).items():
+            if key == "_buffers" and isinstance(item, TensorValue):
+                item.is_buffer = True
+            parts.setdefault(name, item)
+    for name, item in attributes.items():
+        if name in _MODULE_KEYS or name in _DERIVED or (str(name).startswith("_") and _is_empty(item)):
+            continue
+        parts.setdefault(name, item)
+    return parts
+
+
+def _entries(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Inert):
+        return value.items or {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, Inert):
+        return not (value.items or value.appends or value.state or _has_content(value.args))
+    return value is None or value is False or value in ({}, [], ())
+
+
+def _has_content(args: Any) -> bool:
+    return any(not _is_empty(argument) for argument in args)
