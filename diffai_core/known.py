@@ -104,6 +104,16 @@ def _looks_like_xgboost(head: bytes, _size: int) -> bool:
     return head.startswith(b"{L") and b"learner" in head[:32]
 
 
+def _looks_like_openvino(head: bytes, _size: int) -> bool:
+    return re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<net\s", head) is not None
+
+
+def _looks_like_sentencepiece(head: bytes, _size: int) -> bool:
+    """A piece is a message of text (field 1) and score (field 2, float)."""
+    piece = head[4 : 4 + head[3]] if head[:1] + head[2:3] == b"\x0a\x0a" else b""
+    return bool(piece) and head[4 + len(piece) :][:1] in {b"\x15", b"\x18"}
+
+
 def _looks_like_pickle(head: bytes, _size: int) -> bool:
     return head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}
 
@@ -114,11 +124,11 @@ _TORCH_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 KNOWN = (
     KnownFormat("safetensors", "safetensors", (".safetensors",), (), _looks_like_safetensors),
     KnownFormat("numpy", "NumPy .npy", (".npy",), (Magic(b"\x93NUMPY"),)),
-    KnownFormat("numpy", "NumPy .npz", (".npz",), (), _first_member(r".*\.npy")),
+    KnownFormat("numpy", "NumPy .npz", (".npz",), (), _first_member(r"(?!\d{9,}\.).*\.npy")),
     KnownFormat(
-        "torch",
+        "pytorch",
         "PyTorch",
-        (".pt", ".pth", ".bin", ".ckpt", ".jit", ".pth.tar"),
+        (".pt", ".pth", ".bin", ".ckpt", ".jit", ".pth.tar", ".pt2"),
         (Magic(_TORCH_LEGACY),),
         _first_member(r".+/(data\.pkl|version|\.format_version|\.data/.*|byteorder)"),
     ),
@@ -131,16 +141,19 @@ KNOWN = (
     KnownFormat("tensorflow", "TensorFlow", (".pb", ".meta", ".index", ".data-00000-of-00001")),
     KnownFormat("tensorboard", "TensorBoard events", (".tfevents",), (), _looks_like_tensorboard),
     KnownFormat("coreml", "Core ML", (".mlmodel",)),
+    KnownFormat("openvino", "OpenVINO", (), (), _looks_like_openvino),
+    KnownFormat("tokenizer", "SentencePiece", (".spm",), (), _looks_like_sentencepiece),
+    KnownFormat("tokenizer", "a tokenizer", ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", ".tiktoken")),
     KnownFormat("paddle", "PaddlePaddle", (".pdparams", ".pdopt", ".pdmodel", ".pdiparams")),
-    KnownFormat("flax", "Flax msgpack", (".msgpack",)),
-    KnownFormat("mat", "MATLAB", (".mat",), (Magic(b"MATLAB 5.0 MAT-file"), Magic(b"MATLAB 7.3 MAT-file"))),
+    KnownFormat("jax", "Flax msgpack", (".msgpack",)),
+    KnownFormat("matlab", "MATLAB", (".mat",), (Magic(b"MATLAB 5.0 MAT-file"), Magic(b"MATLAB 7.3 MAT-file"))),
     KnownFormat("parquet", "Parquet", (".parquet",), (Magic(b"PAR1"),)),
     KnownFormat("arrow", "Arrow", (".arrow", ".feather"), (Magic(b"ARROW1"),)),
-    KnownFormat("xgboost", "XGBoost", (".ubj",), (Magic(b"binf"),), _looks_like_xgboost),
-    KnownFormat("lightgbm", "LightGBM", (), (Magic(b"tree\nversion="),)),
-    KnownFormat("catboost", "CatBoost", (".cbm",), (Magic(b"CBM1"),)),
+    KnownFormat("boosting", "XGBoost", (".ubj",), (Magic(b"binf"),), _looks_like_xgboost),
+    KnownFormat("boosting", "LightGBM", (), (Magic(b"tree\nversion="),)),
+    KnownFormat("boosting", "CatBoost", (".cbm",), (Magic(b"CBM1"),)),
     KnownFormat("fasttext", "fastText", (), (Magic(b"\xba\x16\x4f\x2f"),)),
-    KnownFormat("skops", "skops", (".skops",), (), _first_member(r"schema\.json")),
+    KnownFormat("pickle", "skops", (".skops",), (), _first_member(r"schema\.json|\d{9,}\.npy")),
     KnownFormat("sqlite", "SQLite (MLflow)", (".db", ".sqlite"), (Magic(b"SQLite format 3\0"),)),
     KnownFormat("pickle", "pickle", (".pkl", ".pickle", ".joblib"), (), _looks_like_pickle),
     KnownFormat("json", "JSON", (".json",)),

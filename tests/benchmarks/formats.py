@@ -26,18 +26,12 @@ VALUES_BAR = 1.5
 _OPEN = """
 import sys
 from diffai_core.files import Source
-from {module} import {function} as open_file
-with open_file(Source(sys.argv[1]), {{}}) as artifact:
-    assert len(artifact.tensors) >= {n}, len(artifact.tensors)
+from diffai_core.registry import load_registry
+from diffai_core.selection import open_artifact
+with open_artifact(Source(sys.argv[1]), load_registry()) as artifact:
+    assert len(artifact.tensors) >= int(sys.argv[2]), len(artifact.tensors)
     assert sum(ref.numel for ref in artifact.tensors.values()) > 0
 """
-OPENERS = {
-    "safetensors": ("diffai_load_safetensors.loader", "open_safetensors"),
-    "pytorch": ("diffai_load_pytorch.loader", "open_pytorch"),
-    "onnx": ("diffai_load_onnx.loader", "open_onnx"),
-    "hdf5": ("diffai_load_hdf5.loader", "open_hdf5"),
-    "gguf": ("diffai_load_gguf.loader", "open_gguf"),
-}
 REFERENCES = {
     "safetensors": "from safetensors.numpy import safe_open\nwith safe_open(sys.argv[1], 'np') as f: list(f.keys())",
     "pytorch": "import torch\ntorch.load(sys.argv[1], mmap=True, weights_only=True)",
@@ -109,10 +103,7 @@ def row(name: str, found: Cost, remark: str = "") -> str:
 
 def listed(form: str, path: Path, n_runs: int) -> list[str]:
     """Return what it costs to learn names and shapes, of diffai and of the reference library."""
-    module, function = OPENERS[form]
-    ours = measured(
-        [sys.executable, "-c", _OPEN.format(module=module, function=function, n=N_TENSORS), str(path)], n_runs
-    )
+    ours = measured([sys.executable, "-c", _OPEN, str(path), str(N_TENSORS)], n_runs)
     theirs = measured([sys.executable, "-c", f"import sys\n{REFERENCES[form]}", str(path)], n_runs)
     met = ours.cpu <= LISTED_BAR.cpu and ours.rss <= LISTED_BAR.rss
     bar = f"bar {LISTED_BAR.cpu} s, {LISTED_BAR.rss} MiB: {'met' if met else 'MISSED'}"
@@ -134,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=int, default=400, help="Size of each file.")
     parser.add_argument("--runs", type=int, default=3, help="Runs that are measured.")
-    parser.add_argument("--formats", default=",".join(OPENERS), help="Formats, with commas.")
+    parser.add_argument("--formats", default=",".join(REFERENCES), help="Formats, with commas.")
     given = parser.parse_args()
     base: Cost | None = None
     with tempfile.TemporaryDirectory(dir=os.environ.get("DIFFAI_BENCH_CACHE")) as folder:

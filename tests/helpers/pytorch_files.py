@@ -12,6 +12,8 @@ import torch.distributed.checkpoint
 
 def raw(tensor):
     """Return the bytes of a tensor's elements in row-major order."""
+    if not tensor.numel():
+        return b""
     return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 

@@ -6,10 +6,12 @@ import json
 import pickle
 import re
 import sqlite3
+import warnings
 from contextlib import closing
 
 import numpy as np
 import pytest
+from subjects import subjects
 
 from diffai_core.known import KNOWN, known_by_content, known_by_name, known_by_suffix
 
@@ -47,8 +49,8 @@ WRITERS = {
     "numpy": lambda path: save_numpy(path, np.save),
     "numpy stored": lambda path: save_numpy(path, np.savez),
     "numpy deflated": lambda path: save_numpy(path, np.savez_compressed),
-    "torch": save_torch,
-    "torch legacy": lambda path: save_torch(path, _use_new_zipfile_serialization=False),
+    "pytorch": save_torch,
+    "pytorch legacy": lambda path: save_torch(path, _use_new_zipfile_serialization=False),
     "pickle": lambda path: path.write_bytes(pickle.dumps([1.0], protocol=4)),
     "sqlite": save_sqlite,
 }
@@ -70,12 +72,12 @@ def test_a_file_of_the_formats_own_library_is_recognised_by_content(case, tmp_pa
         (bytes(512) + b"\x89HDF\r\n\x1a\n", "hdf5"),
         (b"\x08\x07\x12\x07pytorch\x1a\x05", "onnx"),
         (b"\x08\x01\x12\x30", "tensorflow"),
-        (b"MATLAB 5.0 MAT-file, Platform", "mat"),
+        (b"MATLAB 5.0 MAT-file, Platform", "matlab"),
         (b"PAR1\x15\x04", "parquet"),
         (b"ARROW1\0\0", "arrow"),
-        (b"CBM1\0\0", "catboost"),
-        (b"tree\nversion=v4\n", "lightgbm"),
-        (b"{L\0\0\0\0\0\0\0\x07learner", "xgboost"),
+        (b"CBM1\0\0", "boosting"),
+        (b"tree\nversion=v4\n", "boosting"),
+        (b"{L\0\0\0\0\0\0\0\x07learner", "boosting"),
         (b"\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22\x09\0\0\x80\xc6\x57\x34\xd8\x41\x1a\x0dbrain.Event:2", "tensorboard"),
     ],
 )
@@ -139,3 +141,19 @@ def test_a_json_header_is_no_safetensors_file_unless_its_length_fits():
     assert known_by_content(good, len(good)).name == "safetensors"
     bad = (len(header) + 1).to_bytes(8, "little") + header
     assert known_by_content(bad, len(bad)) is None
+
+
+SUBJECTS = {subject.name: subject for subject in subjects()}
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_what_a_loader_of_this_repository_reads_names_that_loader_to_be_installed(name, tmp_path):
+    spec = SUBJECTS[name].test.loader_spec
+    with warnings.catch_warnings(action="ignore"):  # of the library that writes the file
+        path = SUBJECTS[name].test.written(tmp_path)
+    if path.is_dir() or spec.name in {"example", "pickle"}:  # folders have no bytes, compressed pickles no mark
+        return
+    head = path.read_bytes()
+    known = known_by_content(head[:4096], len(head)) or known_by_suffix(path.name)
+    assert known is not None
+    assert known.dist in {name.partition(":")[0], f"diffai-load-{spec.dialect_of}"}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from repository import distributions, plugins
+from repository import ROOT, distributions, plugins
 
 from diffai_core.testing import LoaderTests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import ModuleType
 
 
@@ -37,7 +37,7 @@ class Subject(NamedTuple):
 def subjects(package: str = "") -> Iterator[Subject]:
     """Yield every conformance test of one plugin with loaders, or of all; the planted ones only by name."""
     if package == PLANTED:
-        yield from _tests_in(Path(__file__).with_name("planted.py"), PLANTED, PLANTED)
+        yield from _tests_in(ROOT / "tests/fuzz/planted.py", PLANTED, PLANTED)
     for plugin in plugins():
         file = plugin.folder / "tests/test_conformance.py"
         if not plugin.name.startswith("diffai-load-") or package not in {"", plugin.package} or not file.is_file():
