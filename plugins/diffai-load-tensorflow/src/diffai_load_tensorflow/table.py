@@ -51,10 +51,11 @@ def read_table(file: DataFile) -> Iterator[Entry]:
     seen = 0
     for index in _entries(file, _block(file, *index_handle)):
         handle, _ = _handle(file, _Block(index.value, index.offset), 0)
+        block = _block(file, *handle)
         seen += handle[1]
         if seen > file.size:
             raise LoadError(file.name, "blocks of the table are listed again and again", index.offset)
-        for entry in _entries(file, _block(file, *handle)):
+        for entry in _entries(file, block):
             if entry.key <= end and (end or entry.key):
                 raise LoadError(file.name, "the keys of the table are not in order", entry.offset)
             end = entry.key
