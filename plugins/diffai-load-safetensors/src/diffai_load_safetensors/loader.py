@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 INDEX_PATTERN = "*.safetensors.index.json"
 TENSOR_PATTERN = "*.safetensors"
+ADAPTER = "adapter_model.safetensors"
 MAX_LABEL = 4096
 """Longest path of a shard in its folder."""
 _NUMBERED = re.compile(r"(.+)-[0-9]{1,9}-of-([0-9]{1,9})\.safetensors")
@@ -66,6 +67,8 @@ def _open_folder(folder: Source, files: ExitStack) -> Artifact:
     names = _visible_names(folder)
     indexes = [name for name in names if fnmatchcase(name, INDEX_PATTERN)]
     tensor_files = [name for name in names if fnmatchcase(name, TENSOR_PATTERN)]
+    if len(tensor_files) > 1:  # an adapter beside a model is no part of it
+        tensor_files = [name for name in tensor_files if name != ADAPTER]
     if len(indexes) > 1:
         raise LoadError(folder.name, f"holds {len(indexes)} indexes: {_listed(indexes)}; pass one of these files")
     if indexes:
