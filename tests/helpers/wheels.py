@@ -39,6 +39,21 @@ MODELS = {
         "chgnet/pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
         "8eba3db0f35a2788bb3ae22885ad340591e27996f213c6643af522a633b50dad",
     ),
+    "profanity-1.6": Model(
+        "alt-profanity-check==1.6.1",
+        "profanity_check/data/model.joblib",
+        "e7560dfe6b3c4e0128551a5faa15f2f70cb6d122c87d217aa20da7a015c48bfb",
+    ),
+    "profanity-1.9": Model(
+        "alt-profanity-check==1.9.1",
+        "profanity_check/data/model.joblib",
+        "aeafc04849d4d93db4721cf30a86ebf22085595294b8a07d51918e7fa98f538b",
+    ),
+    "profanity-vectorizer-1.9": Model(
+        "alt-profanity-check==1.9.1",
+        "profanity_check/data/vectorizer.joblib",
+        "19c5200dc6a41f026e0558e2f164f5fe8d8f58e502b46b37e4385037fcfa4831",
+    ),
     "silero": Model(
         "silero-vad==6.2.3",
         "silero_vad/data/silero_vad_16k.safetensors",
