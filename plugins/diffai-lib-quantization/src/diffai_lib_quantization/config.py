@@ -16,10 +16,11 @@ MAX_CONFIG_BYTES = 1 << 22
 _PLACES = (
     ("config.json", "quantization_config"),
     ("config.json", "compression_config"),
+    ("config.json", "quantization"),
     ("quantize_config.json", ""),
     ("quant_config.json", ""),
 )
-"""Files, and keys in them, in which GPTQ, AWQ and others say what they did; an empty key stands for the whole file."""
+"""Files, and keys in them, in which GPTQ, AWQ, MLX and others say what they did; an empty key means the whole file."""
 
 
 def read_config(folder: Source) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ SUFFIXES = (
     ".weight_scale",
     ".weight_scale_inv",
     ".SCB",
+    ".biases",
     ".quant_state.bitsandbytes__nf4",
     ".quant_state.bitsandbytes__fp4",
     "_blocks",

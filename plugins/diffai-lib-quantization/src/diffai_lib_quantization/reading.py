@@ -106,8 +106,9 @@ def scaled(
     zero: NDArray[np.float32] | None,
     index: NDArray[np.int64] | None = None,
     width: int | None = None,
+    bias: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return ``(codes - zero) * scale``, where columns share scales.
+    """Return ``(codes - zero) * scale + bias``, where columns share scales.
 
     Args:
         codes: Shape [rows, columns]; overwritten.
@@ -115,6 +116,7 @@ def scaled(
         zero: Shape [rows, groups], or ``None``.
         index: Group of each column, where groups are no runs of columns.
         width: Columns of a group, the last one may have fewer; ``None`` where the groups are equally wide.
+        bias: Shape [rows, groups], or ``None``.
     """
     n_rows, n_columns = codes.shape
     n_groups = scale.shape[1]
@@ -124,8 +126,12 @@ def scaled(
         if index is not None:
             codes -= 0 if zero is None else zero[:, index]
             codes *= scale[:, index]
+            if bias is not None:  # adding 0 would change the sign of -0.0
+                codes += bias[:, index]
             return codes
         grouped = codes.reshape(n_rows, n_groups, -1)
         grouped -= 0 if zero is None else zero[:, :, None]
         grouped *= scale[:, :, None]
+        if bias is not None:
+            grouped += bias[:, :, None]
     return grouped.reshape(n_rows, n_columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_lib_quantization import bitsandbytes, gptq, scaled_weights
+from diffai_lib_quantization import bitsandbytes, gptq, mlx, scaled_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,6 +48,8 @@ def _find(tensors: Mapping[str, TensorRef], name: str, config: Mapping[str, Any]
         return gptq.find(tensors, name, config)
     if ".quant_state.bitsandbytes__" in name:
         return bitsandbytes.find_4bit(tensors, name)
+    if name.endswith(".biases"):
+        return mlx.find(tensors, name, config)
     if name.endswith(".SCB"):
         return bitsandbytes.find_8bit(tensors, name)
     for suffix, finder in scaled_weights.FINDERS.items():

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Code = Literal["number", "int", "float4"]
+Code = Literal["number", "int", "uint", "float4"]
 _WORD_GROUP = 32
 
 
 @dataclass(frozen=True)
 class Rows:
-    """``(code - zero) * scale``, a scale for each tile of the weight.
+    """``(code - zero) * scale + bias``, a scale for each tile of the weight.
 
     Args:
         codes: Codes, row by row.
         shape: Rows and columns of the weight.
-        code: What a code is: a number of one byte, ``bits`` of a word less half of their range, or a 4-bit float.
+        code: What a code is: a number of one byte, some bits of a word (``uint``), these less half of their range
+            (``int``), or a 4-bit float.
         bits: Bits of a code.
         scale: Shape [rows / tile rows, columns / tile columns], rounded up; less than two dimensions for one column.
         tile: Rows and columns that share a scale.
@@ -37,6 +38,7 @@ class Rows:
         g_idx: Group of each column, or ``None``.
         divisor: One number by which scales are divided, or ``None``.
         constant: By which values are multiplied at last.
+        bias: What is added for each tile, in the shape of the scales, or ``None``.
     """
 
     codes: FileTensor
@@ -50,6 +52,7 @@ class Rows:
     g_idx: FileTensor | None = None
     divisor: FileTensor | None = None
     constant: float | None = None
+    bias: FileTensor | None = None
 
     def pieces(self) -> Iterator[NDArray[Any]]:
         """Yield the values, whole rows."""
@@ -63,7 +66,8 @@ class Rows:
             count = min(step, n_rows - first)
             with np.errstate(all="ignore"):  # damaged scales may be 0, infinite or NaN
                 scale = self._scale(first, count) / divisor
-            values = scaled(self._codes(first, count), scale, self._zero(first, count), index, self.tile[1])
+            zero, bias = self._zero(first, count), self._bias(first, count)
+            values = scaled(self._codes(first, count), scale, zero, index, self.tile[1], bias)
             if self.constant is not None:
                 values *= np.float32(self.constant)
             yield values
@@ -75,7 +79,7 @@ class Rows:
         codes = unpacked(raw, self.bits, self.shape[1])
         if self.code == "float4":
             return E2M1[codes]
-        return codes.astype(np.float32) - np.float32(1 << (self.bits - 1))
+        return codes.astype(np.float32) - np.float32(1 << (self.bits - 1) if self.code == "int" else 0)
 
     def _tile_rows(self, first: int, count: int) -> tuple[int, int, NDArray[np.int64]]:
         """Return first row and number of rows of the scales of some rows, and which of them each row has."""
@@ -84,10 +88,9 @@ class Rows:
 
     def _scale(self, first: int, count: int) -> NDArray[np.float32]:
         begin, n_tiles, which = self._tile_rows(first, count)
-        raw = self._tiled(self.scale, begin, n_tiles)
         if self.scale.dtype.name == "uint8":
-            return power_of_two(raw)[which]
-        return as_float32(raw, self.scale.dtype)[which]
+            return power_of_two(_tiled(self.scale, begin, n_tiles))[which]
+        return _floats(self.scale, begin, n_tiles)[which]
 
     def _zero(self, first: int, count: int) -> NDArray[np.float32] | None:
         if self.zero is None:
@@ -98,11 +101,13 @@ class Rows:
             codes = unpacked(words, self.bits, count).T
             return codes.astype(np.float32) - np.float32(1 << (self.bits - 1))
         begin, n_tiles, which = self._tile_rows(first, count)
-        return as_float32(self._tiled(self.zero, begin, n_tiles), self.zero.dtype)[which]
+        return _floats(self.zero, begin, n_tiles)[which]
 
-    def _tiled(self, ref: FileTensor, begin: int, n_tiles: int) -> NDArray[Any]:
-        width = ref.shape[1] if len(ref.shape) > 1 else 1
-        return read_flat(ref, begin * width, n_tiles * width).reshape(n_tiles, width)
+    def _bias(self, first: int, count: int) -> NDArray[np.float32] | None:
+        if self.bias is None:
+            return None
+        begin, n_tiles, which = self._tile_rows(first, count)
+        return _floats(self.bias, begin, n_tiles)[which]
 
     def _divisor(self) -> np.float32:
         if self.divisor is None:
@@ -119,3 +124,13 @@ class Rows:
             reason = f"{self.g_idx.name!r} names groups outside of the {self.scale.shape[1]:,} that there are"
             raise LoadError(self.g_idx.file.name, reason, self.g_idx.offset)
         return index
+
+
+def _tiled(ref: FileTensor, begin: int, n_tiles: int) -> NDArray[Any]:
+    """Return what some rows of tiles have, shape [n_tiles, tiles in a row]."""
+    width = ref.shape[1] if len(ref.shape) > 1 else 1
+    return read_flat(ref, begin * width, n_tiles * width).reshape(n_tiles, width)
+
+
+def _floats(ref: FileTensor, begin: int, n_tiles: int) -> NDArray[np.float32]:
+    return as_float32(_tiled(ref, begin, n_tiles), ref.dtype)
