@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import subprocess
 import sys
 import zipfile
 
@@ -10,11 +10,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from diffai_load_pytorch import strided
+from diffai_load_pytorch.loader import open_pytorch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_files import assert_same, raw, save_legacy, zipped_again
 
-from diffai_core.plugin import BlockTensor, FileTensor
+from diffai_core.plugin import BlockTensor, FileTensor, Source
 
 SAVE = pytest.mark.parametrize("save", [torch.save, save_legacy], ids=["zip", "legacy"])
 NUMBERS = [
@@ -22,7 +24,7 @@ NUMBERS = [
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64),
     *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu),
 ]
-OPAQUE = [torch.complex32, torch.bits8, torch.bits16, torch.uint4, torch.int4, torch.uint1]
+OPAQUE = [torch.complex32, torch.bits8, torch.bits16]
 
 
 def filled(dtype, *shape):
@@ -113,17 +115,11 @@ def test_any_strided_view_has_the_elements_that_pytorch_sees(tmp_path_factory, d
     tensor = base.as_strided(size, stride, offset)
     path = tmp_path_factory.mktemp("v") / "a.pt"
     torch.save([tensor], path)
-    from diffai_load_pytorch.loader import open_pytorch
-
-    from diffai_core.plugin import Source
-
     with open_pytorch(Source(path), {}) as artifact:
         assert_same(artifact.tensors["0"], tensor)
 
 
 def test_large_transposed_views_are_read_in_strips(tmp_path, opened, monkeypatch):
-    from diffai_load_pytorch import strided
-
     monkeypatch.setattr(strided, "STRIP_BYTES", 1000)
     monkeypatch.setattr(strided, "READ_BYTES", 1000)
     tensor = torch.arange(60_000.0).reshape(200, 300).T
@@ -149,13 +145,16 @@ def test_tied_tensors_share_their_storage_and_others_do_not(tmp_path, opened):
 def test_views_of_one_storage_are_read_from_it(tmp_path, opened, save):
     base = torch.arange(100.0)
     save(
-        {"all": base, "part": base[10:20], "turned": base[20:40].reshape(4, 5).T, "bits": base.view(torch.int32)},
+        {
+            "all": base,
+            "part": base[10:20],
+            "turned": base[20:40].reshape(4, 5).T,
+        },
         tmp_path / "a.pt",
     )
     tensors = opened(tmp_path / "a.pt").tensors
     assert_same(tensors["part"], base[10:20])
     assert_same(tensors["turned"], base[20:40].reshape(4, 5).T)
-    assert_same(tensors["bits"], base.view(torch.int32))
 
 
 def test_big_endian_files_give_the_same_elements(tmp_path, opened):
@@ -175,7 +174,7 @@ def test_big_endian_files_give_the_same_elements(tmp_path, opened):
     zipped_again(tmp_path / "a.pt", zipfile.ZIP_STORED, change)
     found = opened(tmp_path / "a.pt").tensors
     for name, tensor in tensors.items():
-        assert_same(found[name.replace(".", ".")], tensor)
+        assert_same(found[name], tensor)
 
 
 def test_protocols_and_buffers_of_other_writers_are_read(tmp_path, opened):
@@ -205,8 +204,6 @@ def test_tensors_in_a_list_are_named_by_their_place(tmp_path, opened):
 
 
 def test_opening_imports_neither_numpy_nor_torch(tmp_path):
-    import subprocess
-
     torch.save({"w": torch.ones(3), "q": torch.ones(2, 3).T}, tmp_path / "a.pt")
     code = (
         "import sys; from diffai_core.plugin import Source; from diffai_load_pytorch.loader import open_pytorch\n"
@@ -215,10 +212,3 @@ def test_opening_imports_neither_numpy_nor_torch(tmp_path):
         "assert not {'numpy', 'torch', 'ml_dtypes'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_reading_a_file_from_memory_is_what_pytorch_does_too():
-    file = io.BytesIO()
-    torch.save(views()["transposed"], file)
-    file.seek(0)
-    assert torch.equal(torch.load(file), views()["transposed"])

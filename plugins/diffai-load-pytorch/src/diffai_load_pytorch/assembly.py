@@ -105,7 +105,7 @@ class Assembly(Contents):
 
 
 def _root(value: Any) -> str:
-    return ROOT if is_array(value) else ""
+    return ROOT if is_array(expand(value)) else ""
 
 
 def is_array(value: Any) -> bool:

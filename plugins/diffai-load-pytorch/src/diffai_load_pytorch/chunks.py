@@ -10,10 +10,9 @@ from diffai_core.plugin import block_length, decode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from diffai_lib_zip import Payload
     from numpy.typing import NDArray
 
-    from diffai_core.plugin import DType
+    from diffai_core.plugin import DataFile, DType
 
 STRIP_BYTES = 4 << 20
 
@@ -24,13 +23,13 @@ class Chunk(NamedTuple):
     Args:
         offsets: First index in each dimension of the tensor.
         size: Length of each dimension.
-        payload: Where the elements are.
-        start: Byte of the first one.
+        file: Where the elements are.
+        start: Offset of the first one.
     """
 
     offsets: tuple[int, ...]
     size: tuple[int, ...]
-    payload: Payload
+    file: DataFile
     start: int
 
 
@@ -75,7 +74,7 @@ def _fill(strip: NDArray[Any], first: int, chunk: Chunk, kind: DType) -> None:
         return
     width = math.prod(chunk.size[1:]) * kind.bits // 8
     place = chunk.start + (begin - chunk.offsets[0]) * width
-    data = chunk.payload.reader().read(place, (end - begin) * width)
+    data = chunk.file.read(place, (end - begin) * width)
     rows = decode(data, kind, (end - begin) * math.prod(chunk.size[1:])).reshape(end - begin, *chunk.size[1:])
     inside = tuple(slice(o, o + n) for o, n in zip(chunk.offsets[1:], chunk.size[1:], strict=True))
     strip[(slice(begin - first, end - first), *inside)] = rows

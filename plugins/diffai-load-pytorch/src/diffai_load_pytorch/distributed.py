@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_pickle import FileSource, Global, Inert, Rules, load
+from diffai_lib_pickle.arrays import checked_shape
 from diffai_lib_pickle.tree import divide
 from diffai_lib_zip import shown
 
@@ -18,12 +19,13 @@ from diffai_load_pytorch.builders import torch_builders, type_of
 from diffai_load_pytorch.checkpoint import add_checkpoint
 from diffai_load_pytorch.chunks import Chunk, chunk_blocks
 from diffai_load_pytorch.names import is_known
+from diffai_load_pytorch.tensors import tensor_ref
 from diffai_load_pytorch.values import TensorValue
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from diffai_core.plugin import DataFile, Source, TensorRef
+    from diffai_core.plugin import DataFile, Source
 
 METADATA_NAME = ".metadata"
 MAX_PARTS = 2048
@@ -122,28 +124,45 @@ def _add_bytes(assembly: Assembly, name: str, places: dict[Any, _Place], source:
 
 def _add_tensor(assembly: Assembly, name: str, described: Inert, places: dict[Any, _Place], source: FileSource) -> None:
     fields = described.attributes()
-    size, chunks = fields.get("size"), fields.get("chunks")
-    state = _attributes(fields.get("properties")) or fields["properties"].state if "properties" in fields else None
-    kind = state[0] if type(state) is tuple and state else state.get("dtype") if isinstance(state, dict) else None
-    if type(size) is not tuple or not isinstance(chunks, list) or not isinstance(kind, Global):
+    size, chunks, kind = fields.get("size"), fields.get("chunks"), _dtype_of(fields.get("properties"))
+    if type(size) is not tuple or not isinstance(chunks, list) or kind is None:
         raise source.error(f"tensor {shown(name)} is described wrongly", 0)
+    if len(chunks) > MAX_PARTS:
+        raise source.error(f"tensor {shown(name)} has {len(chunks):,} parts; at most {MAX_PARTS:,} are read", 0)
     try:
         torch_type = type_of(kind)
-        parts = [_chunk(name, part, places, size) for part in chunks]
+        parts = [_part(name, part, places, checked_shape(size)) for part in chunks]
     except (ValueError, TypeError) as error:
         raise source.error(f"tensor {shown(name)}: {error}", 0) from error
-    if any(part.payload.compressed for part in parts) or torch_type.per_item > 1:
-        assembly.not_readable.append(NotCompared(name, "its parts are compressed, or of a packed type"))
-        return
-    if len(parts) > MAX_PARTS:
-        raise source.error(f"tensor {shown(name)} has {len(parts):,} parts; at most {MAX_PARTS:,} are read", 0)
-    covered = sum(math.prod(part.size) for part in parts)
-    if covered != math.prod(size) or _overlap(parts):
-        raise source.error(f"the parts of tensor {shown(name)} hold {covered:,} of its {math.prod(size):,} elements", 0)
-    assembly.tensors[name] = _tensor(name, size, torch_type.dtype, parts)
+    covered = sum(math.prod(part.value.size) for part in parts)
+    if covered != math.prod(size) or any(_share(one, other) for one, other in combinations(parts, 2)):
+        reason = f"the parts of tensor {shown(name)} hold {covered:,} of its {math.prod(size):,} elements, or overlap"
+        raise source.error(reason, 0)
+    if any(part.value.type is not torch_type for part in parts):
+        raise source.error(f"tensor {shown(name)} is said to be {torch_type.name}, and its parts are not", 0)
+    if len(parts) == 1:
+        (part,) = parts
+        assembly.add_tensor(name, part.value, role_of(name), part.file, big_endian=part.big_endian)
+    else:
+        _add_parts(assembly, name, size, parts)
 
 
-def _chunk(name: str, described: Any, places: dict[Any, _Place], size: tuple[int, ...]) -> Chunk:
+def _dtype_of(properties: Any) -> Global | None:
+    state = properties.state if isinstance(properties, Inert) else None
+    kind = state[0] if type(state) is tuple and state else state.get("dtype") if isinstance(state, dict) else None
+    return kind if isinstance(kind, Global) else None
+
+
+class _Part(NamedTuple):
+    """A box of a tensor, and the checkpoint that holds it."""
+
+    offsets: tuple[int, ...]
+    value: TensorValue
+    file: DataFile
+    big_endian: bool
+
+
+def _part(name: str, described: Any, places: dict[Any, _Place], size: tuple[int, ...]) -> _Part:
     """Return a part, after checking that the checkpoint in the file is what the metadata say."""
     fields = _attributes(described)
     offsets, lengths = fields.get("offsets"), fields.get("sizes")
@@ -156,35 +175,34 @@ def _chunk(name: str, described: Any, places: dict[Any, _Place], size: tuple[int
         raise ValueError("a part is in no file")
     archive = Archive(place.file, place.start, place.length)
     value = archive.unpickled(archive.source("data.pkl"), "data/").value
-    if not isinstance(value, TensorValue) or value.size != lengths or not value.is_contiguous or archive.is_big_endian:
+    if not isinstance(value, TensorValue) or value.size != lengths:
         raise ValueError("a part is another tensor than it is said to be")
-    payload = value.storage.payload
-    assert payload is not None  # of an archive
-    return Chunk(offsets, lengths, payload, value.offset * value.type.itemsize)
+    return _Part(offsets, value, place.file, archive.is_big_endian)
 
 
-def _overlap(parts: list[Chunk]) -> bool:
-    """Whether two parts share elements."""
-    return any(_share(one, other) for one, other in combinations(parts, 2))
+def _share(one: _Part, other: _Part) -> bool:
+    """Whether two parts have an element in common."""
+    sides = zip(one.offsets, one.value.size, other.offsets, other.value.size, strict=True)
+    return all(a < b + n and b < a + m for a, m, b, n in sides)
 
 
-def _share(one: Chunk, other: Chunk) -> bool:
-    return all(
-        a < b + n and b < a + m for a, m, b, n in zip(one.offsets, one.size, other.offsets, other.size, strict=True)
+def _add_parts(assembly: Assembly, name: str, size: tuple[int, ...], parts: list[_Part]) -> None:
+    ordered = sorted(parts, key=lambda part: part.offsets)
+    refs = [tensor_ref(name, part.value, role_of(name), big_endian=part.big_endian) for part in ordered]
+    kind = refs[0].dtype
+    if not all(isinstance(ref, FileTensor) for ref in refs) or kind.bits < 8:  # noqa: PLR2004 - a byte
+        assembly.not_readable.append(NotCompared(name, "has parts that are compressed, strided, or of a packed type"))
+        return
+    chunks = tuple(
+        Chunk(part.offsets, ref.shape, ref.file, ref.offset)
+        for part, ref in zip(ordered, refs, strict=True)
+        if isinstance(ref, FileTensor)
     )
-
-
-def _tensor(name: str, size: tuple[int, ...], kind: Any, parts: list[Chunk]) -> TensorRef:
-    if len(parts) == 1:
-        (part,) = parts
-        place = part.payload.offset + part.start
-        return FileTensor(name=name, shape=size, dtype=kind, role=role_of(name), file=part.payload.file, offset=place)
-    ordered = tuple(sorted(parts, key=lambda part: part.offsets))
-    return BlockTensor(
+    assembly.tensors[name] = BlockTensor(
         name=name,
         shape=size,
         dtype=kind,
         role=role_of(name),
-        open_blocks=partial(chunk_blocks, ordered, size, kind),
-        shared_storage=(name, *((part.payload.file.path, part.payload.offset) for part in ordered)),
+        open_blocks=partial(chunk_blocks, chunks, size, kind),
+        shared_storage=tuple(ref.storage for ref in refs),
     )

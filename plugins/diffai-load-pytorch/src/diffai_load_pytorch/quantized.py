@@ -42,6 +42,6 @@ def dequantized_blocks(spec: Codes, max_bytes: int) -> Iterator[NDArray[Any]]:
 
 def _affine(codes: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], *, is_float: bool) -> NDArray[Any]:
     if is_float:
-        return codes.astype(np.float32) * scale.astype(np.float32) + zero_point.astype(np.float32)
+        return (codes.astype(np.float32) - zero_point.astype(np.float32)) * scale.astype(np.float32)
     wide = codes.astype(np.int64) - zero_point.astype(np.int64)
     return wide.astype(np.float32) * scale.astype(np.float32)

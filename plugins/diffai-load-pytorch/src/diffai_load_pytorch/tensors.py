@@ -115,7 +115,7 @@ def _quantized(name: str, value: TensorValue, how: Quantizer, role: Role, *, big
     codes = _stored(f"{name}.codes", value, role, big_endian=big_endian)
     scale = _factor(f"{name}.scale", how.scale, "float64", big_endian=big_endian)
     zero_point = _factor(f"{name}.zero_point", how.zero_point, "int64", big_endian=big_endian)
-    spec = Codes(codes, scale, zero_point, how.axis, is_float=how.scheme.endswith("float_qparams"))
+    spec = Codes(codes, scale, zero_point, how.axis, is_float=zero_point.dtype.kind == "float")
     return BlockTensor(
         name=name,
         shape=value.size,

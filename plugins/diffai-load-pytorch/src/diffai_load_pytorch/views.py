@@ -62,7 +62,7 @@ class Codes:
         scale: One scale, or one for each channel.
         zero_point: The same.
         axis: Dimension of the channels; ``None`` if there is one scale for all.
-        is_float: Whether zero points are floats that are added to, and not codes that are subtracted.
+        is_float: Whether zero points are floats.
     """
 
     codes: TensorRef
