@@ -330,3 +330,19 @@ def test_what_was_not_compared_is_said_once_with_its_reason():
         "not compared: w: unknown dtype",
         "not compared: graph: nothing reads graphs",
     ]
+
+
+def test_foreign_code_is_one_line_that_stands_out_and_shows_no_control_character():
+    message = "evil.pt: wants posix.\x1b[31msystem to be imported or called; nothing was"
+    finding = Finding(
+        "foreign_code", "evil.pt", level="warning", values={"callables": ["posix.system"]}, message=message
+    )
+    assert lines(finding) == ["! evil.pt: wants posix.\\u001b[31msystem to be imported or called; nothing was"]
+    assert lines(finding, full=True)[1].startswith("foreign_code: where=evil.pt, status=measured, callables=")
+
+
+def test_how_tensors_were_paired_by_content_is_said_in_words():
+    finding = Finding(
+        "tensors_paired_by_content", level="info", values={"n_paired": 3}, message="3 tensors were paired"
+    )
+    assert lines(finding) == ["3 tensors were paired"]

@@ -114,6 +114,12 @@ def error_lines(finding: Finding, view: View) -> list[str]:
     return view.paint([f"! {': '.join(said) or visible(finding.kind)}"], RED)
 
 
+def remark_lines(finding: Finding, view: View) -> list[str]:
+    """Return what a finding whose message says it all is about; in full also its values."""
+    sign = "" if finding.level == "info" else "! "
+    return [f"{sign}{visible(finding.message)}", *(analysis_lines(finding, view)[:1] if view.full else [])]
+
+
 def not_compared_line(item: NotCompared) -> str:
     """Return what was not compared and why."""
     return f"not compared: {': '.join(visible(text) for text in (item.where, item.reason) if text)}"

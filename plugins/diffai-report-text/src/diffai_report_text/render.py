@@ -11,6 +11,7 @@ from diffai_report_text.analyses import (
     error_lines,
     fold_line,
     not_compared_line,
+    remark_lines,
     structure_lines,
     tolerance_line,
 )
@@ -79,9 +80,14 @@ def _error_block(findings: list[Finding], view: View) -> Iterator[str]:
         yield from error_lines(finding, view)
 
 
+def _remark_block(findings: list[Finding], view: View) -> Iterator[str]:
+    yield from _folded(findings, remark_lines, view)
+
+
 _BLOCKS: Mapping[Section, Callable[[list[Finding], View], Iterable[str]]] = {
     Section.RECORDS: _record_block,
     Section.ANALYSES: _analysis_block,
+    Section.REMARKS: _remark_block,
     Section.STRUCTURE: _structure_block,
     Section.ERRORS: _error_block,
 }

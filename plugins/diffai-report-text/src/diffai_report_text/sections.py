@@ -17,6 +17,7 @@ class Section(Enum):
 
     RECORDS = auto()
     ANALYSES = auto()
+    REMARKS = auto()
     STRUCTURE = auto()
     ERRORS = auto()
     TOLERANCE = auto()
@@ -28,6 +29,8 @@ _SECTIONS = {
     "tensor_not_compared": Section.NOT_COMPARED,
     "model_structure": Section.STRUCTURE,
     "tolerance_to_pass": Section.TOLERANCE,
+    "foreign_code": Section.REMARKS,
+    "tensors_paired_by_content": Section.REMARKS,
 }
 NOUNS = {
     "added": "added entries",
