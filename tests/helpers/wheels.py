@@ -24,6 +24,26 @@ class Model(NamedTuple):
 
 
 MODELS = {
+    "basic-pitch.tflite": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp.tflite",
+        "3db297d54af8e01c6e5618245c956b1d71b6a2b978cb2dedb527173186552676",
+    ),
+    "basic-pitch/saved_model.pb": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp/saved_model.pb",
+        "eaa25c91c431c91100c416a2c018663f4c635f28fa19529c4ff5e14c18aa29c9",
+    ),
+    "basic-pitch/variables.data": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp/variables/variables.data-00000-of-00001",
+        "f5d12cd7245fecea0c956c963751f3519c263615ea954b5948d5e8c9c3376f9b",
+    ),
+    "basic-pitch/variables.index": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp/variables/variables.index",
+        "356aa1a00095cf2dba17386144e8b289cb04195ae090aa7f324312b08220115e",
+    ),
     "chgnet-0.2.0": Model(
         "chgnet==0.4.2",
         "chgnet/pretrained/0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar",

@@ -17,6 +17,7 @@ STATE_FILE = "checkpoint"
 _MAX_STATE_BYTES = 1 << 20
 _LATEST = re.compile(r'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _MAX_LISTED = 10
+_DATA_FILE = re.compile(r"(.*)\.data-[0-9]{5}-of-[0-9]{5}", re.DOTALL)
 
 
 def prefixes_in(folder: Source) -> list[str]:
@@ -58,6 +59,14 @@ def chosen_prefix(folder: Source, prefixes: list[str]) -> str:
     names += ", …" if len(prefixes) > _MAX_LISTED else ""
     why = "no file 'checkpoint' says which is the latest" if latest is None else f"{shown(latest)} is not among them"
     raise LoadError(folder.name, f"holds {len(prefixes)} checkpoints, and {why}; pass one of {names}")
+
+
+def files_beside(folder: Source, prefixes: list[str]) -> list[Source]:
+    """Return the files of other checkpoints, and the state file: they are not to be compared by themselves."""
+    stems = {f"{prefix}{INDEX_SUFFIX}" for prefix in prefixes} | {STATE_FILE}
+    names = sorted(path.name for path in folder.path.iterdir() if path.is_file())
+    data_files = {name for name in names if (found := _DATA_FILE.fullmatch(name)) and found[1] in prefixes}
+    return [folder.child(name) for name in names if name in stems | data_files]
 
 
 def _latest(folder: Source) -> str | None:

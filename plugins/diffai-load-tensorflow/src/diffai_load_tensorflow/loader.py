@@ -12,7 +12,7 @@ from diffai_lib_protobuf import Message
 
 from diffai_core.plugin import Artifact, Foreign, Graph, LoadError, NotCompared, Source, TensorRef
 from diffai_load_tensorflow.checkpoint import INDEX_SUFFIX, open_checkpoint
-from diffai_load_tensorflow.folder import chosen_prefix, is_index, prefixes_in
+from diffai_load_tensorflow.folder import chosen_prefix, files_beside, is_index, prefixes_in
 from diffai_load_tensorflow.graphdef import GraphContents, read_graph
 from diffai_load_tensorflow.metagraph import MetaGraph, read_metagraph
 from diffai_load_tensorflow.sniff import kind_of
@@ -64,15 +64,15 @@ def _open_folder(folder: Source, stack: ExitStack) -> _Contents:
         return _open_saved_model(folder, folder.child(SAVED_MODEL), stack)
     prefixes = prefixes_in(folder)
     prefix = chosen_prefix(folder, prefixes)
-    others = [NotCompared(f"{other}{INDEX_SUFFIX}", "another checkpoint of the folder") for other in prefixes]
-    others = [other for other in others if other.where != f"{prefix}{INDEX_SUFFIX}"]
-    return _checkpoint_contents(open_checkpoint(folder, prefix, stack), tuple(others))
+    found = _checkpoint_contents(open_checkpoint(folder, prefix, stack))
+    others = [other for other in prefixes if other != prefix]
+    skipped = [NotCompared(f"{other}{INDEX_SUFFIX}", "another checkpoint of the folder") for other in others]
+    beside = tuple(stack.enter_context(source.open()) for source in files_beside(folder, others))
+    return found._replace(files=found.files + beside, not_readable=found.not_readable + tuple(skipped))
 
 
-def _checkpoint_contents(checkpoint: Checkpoint, more: tuple[NotCompared, ...] = ()) -> _Contents:
-    return _Contents(
-        checkpoint.tensors, checkpoint.tree, None, checkpoint.files, not_readable=checkpoint.not_readable + more
-    )
+def _checkpoint_contents(checkpoint: Checkpoint) -> _Contents:
+    return _Contents(checkpoint.tensors, checkpoint.tree, None, checkpoint.files, not_readable=checkpoint.not_readable)
 
 
 def _open_file(source: Source, stack: ExitStack) -> _Contents:
