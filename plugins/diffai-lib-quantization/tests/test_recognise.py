@@ -248,3 +248,29 @@ def test_a_weight_wider_than_any_is_left_as_it_is_stored(stored, tmp_path):
     save_file({"a.weight": np.zeros((1, (1 << 18) + 1), np.int8), "a.SCB": np.ones(1, np.float32)}, tmp_path / "a")
     parts = stored(tmp_path / "a")
     assert recognised(parts) == parts
+
+
+def test_nvfp4_of_modelopt_has_the_values_of_compressed_tensors_with_the_inverse_scale(stored, tmp_path):
+    """A power of two, so that to divide by it and to multiply by its inverse is the same."""
+    parts = stored(_FIXTURES / "ct_nvfp4.safetensors")
+    raw = {name: part.file.read(part.offset, part.nbytes) for name, part in parts.items()}
+    import ml_dtypes
+
+    arrays = {
+        "packed": np.frombuffer(raw["fc.weight_packed"], np.uint8).reshape(parts["fc.weight_packed"].shape),
+        "fine": np.frombuffer(raw["fc.weight_scale"], ml_dtypes.float8_e4m3fn).reshape(parts["fc.weight_scale"].shape),
+    }
+    save_file(
+        {
+            "a.weight_packed": arrays["packed"],
+            "a.weight_scale": arrays["fine"],
+            "a.weight_global_scale": np.array([1024], np.float32),
+            "b.weight": arrays["packed"],
+            "b.weight_scale": arrays["fine"],
+            "b.weight_scale_2": np.array(2**-10, np.float32),
+        },
+        tmp_path / "both",
+    )
+    tensors = recognised(stored(tmp_path / "both"))
+    assert (tensors["a.weight"].stored_as, tensors["b.weight"].stored_as) == ("nvfp4", "nvfp4_modelopt")
+    assert tensors["b.weight"].read().tobytes() == tensors["a.weight"].read().tobytes()

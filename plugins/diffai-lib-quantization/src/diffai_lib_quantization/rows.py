@@ -36,7 +36,8 @@ class Rows:
         zero: Zero points in the shape of the scales, or ``None``.
         zero_packed: Whether zero points are codes packed along the first dimension.
         g_idx: Group of each column, or ``None``.
-        divisor: One number by which scales are divided, or ``None``.
+        factor: One number by which scales are multiplied, or ``None``.
+        factor_divides: Whether scales are divided by it instead.
         constant: By which values are multiplied at last.
         bias: What is added for each tile, in the shape of the scales, or ``None``.
     """
@@ -50,7 +51,8 @@ class Rows:
     zero: FileTensor | None = None
     zero_packed: bool = False
     g_idx: FileTensor | None = None
-    divisor: FileTensor | None = None
+    factor: FileTensor | None = None
+    factor_divides: bool = False
     constant: float | None = None
     bias: FileTensor | None = None
 
@@ -60,12 +62,13 @@ class Rows:
         step = max(PIECE_ELEMENTS // n_columns, 1)
         if self.zero_packed:
             step = -(-step // _WORD_GROUP) * _WORD_GROUP
-        divisor = self._divisor()
+        factor = self._factor()
         index = self._index()
         for first in range(0, n_rows, step):
             count = min(step, n_rows - first)
             with np.errstate(all="ignore"):  # damaged scales may be 0, infinite or NaN
-                scale = self._scale(first, count) / divisor
+                scale = self._scale(first, count)
+                scale = scale / factor if self.factor_divides else scale * factor
             zero, bias = self._zero(first, count), self._bias(first, count)
             values = scaled(self._codes(first, count), scale, zero, index, self.tile[1], bias)
             if self.constant is not None:
@@ -109,10 +112,10 @@ class Rows:
         begin, n_tiles, which = self._tile_rows(first, count)
         return _floats(self.bias, begin, n_tiles)[which]
 
-    def _divisor(self) -> np.float32:
-        if self.divisor is None:
+    def _factor(self) -> np.float32:
+        if self.factor is None:
             return np.float32(1)
-        return np.float32(as_float32(read_flat(self.divisor, 0, 1), self.divisor.dtype)[0])
+        return np.float32(as_float32(read_flat(self.factor, 0, 1), self.factor.dtype)[0])
 
     def _index(self) -> NDArray[np.int64] | None:
         if self.g_idx is None:

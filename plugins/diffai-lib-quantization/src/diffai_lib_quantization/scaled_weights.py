@@ -98,7 +98,7 @@ def _find_float4(parts: Parts) -> Found | None:
     fine, power = parts.get("weight_scale", "float8_e4m3fn", ndim=2), parts.get("weight_scale", "uint8", ndim=2)
     whole = parts.get("weight_global_scale", *FLOATS)
     if fine and whole and whole.numel == 1 and _has_groups(shape, fine, _NV_GROUP):
-        decoder = Rows(packed, shape, "float4", 4, fine, (1, _NV_GROUP), divisor=whole)
+        decoder = Rows(packed, shape, "float4", 4, fine, (1, _NV_GROUP), factor=whole, factor_divides=True)
         return logical(f"{parts.prefix}weight", shape, decoder, Scheme("nvfp4", 4, _NV_GROUP, 0), (packed, fine, whole))
     if power and "weight_global_scale" not in parts and _has_groups(shape, power, _MX_GROUP):
         decoder = Rows(packed, shape, "float4", 4, power, (1, _MX_GROUP))
@@ -118,10 +118,28 @@ def find_scaled(tensors: Mapping[str, TensorRef], name: str, config: Config | No
     """
     suffix = name.rpartition(".")[2]
     parts = Parts(tensors, name.removesuffix(suffix))
+    if "weight_scale_2" in parts:
+        return _find_modelopt(parts)
     weight, scale = parts.get("weight", *FLOATS8, "int8", ndim=2), parts.get(suffix, *FLOATS)
     if weight is None or scale is None:
         return None
     return _scaled(parts.prefix + "weight", weight, scale, parts, "weight_zero_point", _configured_tile(config))
+
+
+def _find_modelopt(parts: Parts) -> Found | None:
+    """Return a weight as NVIDIA's ModelOpt stores NVFP4: as compressed-tensors, but with the inverse whole scale."""
+    from diffai_lib_quantization.rows import Rows
+
+    packed, fine = parts.get("weight", "uint8", ndim=2), parts.get("weight_scale", "float8_e4m3fn", ndim=2)
+    whole = parts.get("weight_scale_2", *FLOATS)
+    if packed is None or fine is None or whole is None or whole.numel != 1 or 0 in packed.shape:
+        return None
+    shape = (packed.shape[0], packed.shape[1] * 2)
+    if shape[1] > MAX_COLUMNS or not _has_groups(shape, fine, _NV_GROUP):
+        return None
+    decoder = Rows(packed, shape, "float4", 4, fine, (1, _NV_GROUP), factor=whole)
+    scheme = Scheme("nvfp4_modelopt", 4, _NV_GROUP, 0)
+    return logical(packed.name, shape, decoder, scheme, (packed, fine, whole))
 
 
 def find_torchao(tensors: Mapping[str, TensorRef], name: str, _config: Config | None) -> Found | None:
