@@ -208,3 +208,14 @@ def test_plain_pickles_hold_nothing_foreign():
 
 def test_objects_as_keys_have_the_text_of_their_fields():
     assert list(divided(pickle.dumps({dt.timedelta(1): 2})).tree) == ["datetime.timedelta(1, 0, 0)"]
+
+
+def test_types_as_keys_have_the_same_text_each_time():
+    assert list(divided(pickle.dumps({np.dtype("float32"): 1, np.int64(3): 2})).tree) == ["<f4", "3"]
+
+
+def test_a_damaged_type_that_stands_by_itself_is_an_error_with_its_place():
+    state = b"K\x03X\x01\0\0\0|NK\x01}K\x04K\x01K\x00t"  # names that are no tuple
+    data = b"\x80\x02]cnumpy\ndtype\n(X\x02\0\0\0V4K\x00K\x01tR(" + state + b"ba."
+    with pytest.raises(LoadError, match="the fields of a NumPy dtype are damaged"):
+        divided(data)

@@ -111,6 +111,8 @@ class _Divider:
         n_arrays = len(self.arrays)
         try:
             tree = self._converted(value, path)
+        except ValueError as error:
+            raise self._source.error(str(error), getattr(value, "position", 0)) from error
         finally:
             del self._above[id(value)]
         if self._lowest >= level:
@@ -178,7 +180,13 @@ class _Divider:
             return key.text
         if isinstance(key, Inert):
             return self._object_key(key)
-        return str(key.value) if isinstance(key, ScalarValue) else str(key)
+        if isinstance(key, ScalarValue):
+            return str(key.value)
+        if isinstance(key, DTypeValue):
+            return str(key.descr)
+        if type(key) in _PLAIN or isinstance(key, Span):
+            return str(key)
+        raise ValueError(f"a {type(key).__name__} is the key of a dict")
 
     def _object_key(self, key: Inert) -> str:
         """Return the text of a record that is a key: an enum, a dataclass."""
