@@ -18,6 +18,7 @@ SUFFIXES = (
     ".quant_state.bitsandbytes__fp4",
     "_blocks",
     "_weight_qdata",
+    ".qdata",
 )
 """How the name of the one part ends by which each layout is recognised."""
 

@@ -19,6 +19,8 @@ _BLOCK = 128
 _MX_GROUP = 32
 _NV_GROUP = 16
 _MAX_BITS = 8
+_PICKLED = ".__args__.3"
+"""Where a pickled tensor subclass has its tensors: in the fourth argument of the function that builds it again."""
 
 
 def find_packed(tensors: Mapping[str, TensorRef], name: str, config: Config | None) -> Found | None:
@@ -148,8 +150,14 @@ def find_torchao(tensors: Mapping[str, TensorRef], name: str, _config: Config | 
     weight, scale = parts.get("qdata", *FLOATS8, "int8", ndim=2), parts.get("scale", *FLOATS)
     if weight is None or scale is None:
         return None
-    logical_name = name.removesuffix("_weight_qdata") + "weight"
-    return _scaled(logical_name, weight, scale, parts, "zero_point", None)
+    return _scaled(_torchao_name(name), weight, scale, parts, "zero_point", None)
+
+
+def _torchao_name(name: str) -> str:
+    """Return the name of the weight: of a flattened one in safetensors, or of an object pickled in a checkpoint."""
+    if name.endswith("._weight_qdata"):
+        return name.removesuffix("_weight_qdata") + "weight"
+    return name.removesuffix(".qdata").removesuffix(_PICKLED)
 
 
 def _scaled(
@@ -226,6 +234,7 @@ FINDERS: dict[str, Callable[[Mapping[str, TensorRef], str, Config | None], Found
     ".weight_scale": find_scaled,
     ".weight_scale_inv": find_scaled,
     "._weight_qdata": find_torchao,
+    ".qdata": find_torchao,
     "_blocks": find_experts,
 }
 """By the end of the name of the part that each layout is recognised by."""

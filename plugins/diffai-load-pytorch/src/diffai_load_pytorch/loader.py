@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import Artifact
+from diffai_lib_quantization.hints import may_be_quantised
+
+from diffai_core.plugin import Artifact, Source
 from diffai_load_pytorch.assembly import Assembly
 from diffai_load_pytorch.checkpoint import add_file
 from diffai_load_pytorch.distributed import METADATA_NAME, add_distributed
@@ -14,7 +16,7 @@ from diffai_load_pytorch.sharded import add_folder, add_index, is_index
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diffai_core.plugin import DataFile, Source
+    from diffai_core.plugin import DataFile, TensorRef
 
 
 def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:
@@ -45,10 +47,20 @@ def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:
     return Artifact(
         name=source.name,
         format="pytorch",
-        tensors=assembly.tensors,
+        tensors=_logical(assembly.tensors, source if source.is_folder else Source(source.path.parent)),
         tree=assembly.tree,
         graph=assembly.graph,
         files=tuple(files),
         foreign=tuple(assembly.foreign),
         not_readable=tuple(assembly.not_readable),
     )
+
+
+def _logical(tensors: Mapping[str, TensorRef], folder: Source) -> Mapping[str, TensorRef]:
+    """Return the tensors with quantised weights in place of the parts that they are stored in."""
+    if not may_be_quantised(tensors):
+        return tensors
+    from diffai_lib_quantization.config import read_config
+    from diffai_lib_quantization.recognise import recognised
+
+    return recognised(tensors, read_config(folder))
