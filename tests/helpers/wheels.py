@@ -59,6 +59,31 @@ MODELS = {
         "chgnet/pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
         "8eba3db0f35a2788bb3ae22885ad340591e27996f213c6643af522a633b50dad",
     ),
+    "dists": Model(
+        "DISTS-pytorch==0.1",
+        "DISTS_pytorch/weights.pt",
+        "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+    ),
+    "facenet-onet": Model(
+        "facenet-pytorch==2.6.0",
+        "facenet_pytorch/data/onet.pt",
+        "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
+    ),
+    "lpips-alex": Model(
+        "lpips==0.1.4",
+        "lpips/weights/v0.1/alex.pth",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    ),
+    "lpips-squeeze": Model(
+        "lpips==0.1.4",
+        "lpips/weights/v0.1/squeeze.pth",
+        "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
+    ),
+    "lpips-vgg": Model(
+        "lpips==0.1.4",
+        "lpips/weights/v0.1/vgg.pth",
+        "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+    ),
     "profanity-1.6": Model(
         "alt-profanity-check==1.6.1",
         "profanity_check/data/model.joblib",
@@ -74,10 +99,20 @@ MODELS = {
         "profanity_check/data/vectorizer.joblib",
         "19c5200dc6a41f026e0558e2f164f5fe8d8f58e502b46b37e4385037fcfa4831",
     ),
+    "resemblyzer": Model(
+        "Resemblyzer==0.1.4",
+        "resemblyzer/pretrained.pt",
+        "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+    ),
     "silero": Model(
         "silero-vad==6.2.3",
         "silero_vad/data/silero_vad_16k.safetensors",
         "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+    ),
+    "silero-jit": Model(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad.jit",
+        "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
     ),
     "wordllama": Model(
         "wordllama==0.4.0.post1",

@@ -197,9 +197,10 @@ class Machine:
 
     def get(self, index: int) -> None:
         """Take up a value that was kept."""
-        if index not in self.memo:
-            raise ValueError(f"the pickle asks for value {index:,}, which it has not kept")
-        self.stack.append(self.memo[index])
+        try:
+            self.stack.append(self.memo[index])
+        except KeyError:
+            raise ValueError(f"the pickle asks for value {index:,}, which it has not kept") from None
 
     # -- strings -----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _NEWEST_PROTOCOL = 5
 _UINT16 = struct.Struct("<H").unpack
 _INT32 = struct.Struct("<i").unpack
-_UINT32 = struct.Struct("<I").unpack
 _UINT64 = struct.Struct("<Q").unpack
 _FLOAT64 = struct.Struct(">d").unpack
 
@@ -32,7 +31,7 @@ def _constant(value: Any) -> Operation:
 
 
 def _proto(m: Machine) -> None:
-    version = m.window.take(1)[0]
+    version = m.window.byte()
     if version > _NEWEST_PROTOCOL:
         raise ValueError(f"a pickle of protocol {version}; up to {_NEWEST_PROTOCOL} are read")
 
@@ -49,7 +48,7 @@ def _binint(m: Machine) -> None:
 
 
 def _binint1(m: Machine) -> None:
-    m.stack.append(m.window.take(1)[0])
+    m.stack.append(m.window.byte())
 
 
 def _binint2(m: Machine) -> None:
@@ -100,6 +99,10 @@ def _tuple(m: Machine) -> None:
     m.stack.append(tuple(items))
 
 
+def _tuple1(m: Machine) -> None:
+    m.stack[-1] = (m.stack[-1],)
+
+
 def _empty_set(m: Machine) -> None:
     m.stack.append(Inert(SET, (), None, m.window.position - 1))
 
@@ -109,6 +112,21 @@ def _frozenset(m: Machine) -> None:
     for item in items:
         safe_key(item)
     m.stack.append(Inert(FROZENSET, (items,), None, m.window.position - 1))
+
+
+# -- memo ------------------------------------------------------------------------------------------------------
+
+
+def _binput(m: Machine) -> None:
+    m.memo[m.window.byte()] = m.stack[-1]
+
+
+def _long_binput(m: Machine) -> None:
+    m.memo[m.window.uint32()] = m.stack[-1]
+
+
+def _memoize(m: Machine) -> None:
+    m.memo[len(m.memo)] = m.stack[-1]
 
 
 # -- objects ---------------------------------------------------------------------------------------------------
@@ -183,19 +201,19 @@ _OPERATIONS: dict[bytes, Operation] = {
     b"K": _binint1,
     b"M": _binint2,
     b"G": _binfloat,
-    b"\x8a": lambda m: _packed(m, m.window.take(1)[0]),
+    b"\x8a": lambda m: _packed(m, m.window.byte()),
     b"\x8b": lambda m: _packed(m, _INT32(m.window.take(4))[0]),
     # strings
     b"S": lambda m: m.quoted(),
-    b"T": lambda m: m.bytes(_UINT32(m.window.take(4))[0], is_text=True),
-    b"U": lambda m: m.bytes(m.window.take(1)[0], is_text=True),
-    b"B": lambda m: m.bytes(_UINT32(m.window.take(4))[0]),
-    b"C": lambda m: m.bytes(m.window.take(1)[0]),
+    b"T": lambda m: m.bytes(m.window.uint32(), is_text=True),
+    b"U": lambda m: m.bytes(m.window.byte(), is_text=True),
+    b"B": lambda m: m.bytes(m.window.uint32()),
+    b"C": lambda m: m.bytes(m.window.byte()),
     b"\x8e": lambda m: m.bytes(_UINT64(m.window.take(8))[0]),
     b"\x96": _bytearray,
     b"V": lambda m: m.line_text(),
-    b"X": lambda m: m.text(_UINT32(m.window.take(4))[0]),
-    b"\x8c": lambda m: m.text(m.window.take(1)[0]),
+    b"X": lambda m: m.text(m.window.uint32()),
+    b"\x8c": lambda m: m.text(m.window.byte()),
     b"\x8d": lambda m: m.text(_UINT64(m.window.take(8))[0]),
     # containers
     b")": _constant(()),
@@ -203,7 +221,7 @@ _OPERATIONS: dict[bytes, Operation] = {
     b"}": lambda m: m.stack.append({}),
     b"\x8f": _empty_set,
     b"t": _tuple,
-    b"\x85": lambda m: m.tuple(1),
+    b"\x85": _tuple1,
     b"\x86": lambda m: m.tuple(2),
     b"\x87": lambda m: m.tuple(3),
     b"l": _list,
@@ -216,12 +234,12 @@ _OPERATIONS: dict[bytes, Operation] = {
     b"\x91": _frozenset,
     # memo
     b"p": lambda m: m.put(decimal_number(m.window.line())),
-    b"q": lambda m: m.put(m.window.take(1)[0]),
-    b"r": lambda m: m.put(_UINT32(m.window.take(4))[0]),
-    b"\x94": lambda m: m.put(len(m.memo)),
+    b"q": _binput,
+    b"r": _long_binput,
+    b"\x94": _memoize,
     b"g": lambda m: m.get(decimal_number(m.window.line())),
-    b"h": lambda m: m.get(m.window.take(1)[0]),
-    b"j": lambda m: m.get(_UINT32(m.window.take(4))[0]),
+    b"h": lambda m: m.get(m.window.byte()),
+    b"j": lambda m: m.get(m.window.uint32()),
     # objects
     b"c": _global,
     b"\x93": _stack_global,

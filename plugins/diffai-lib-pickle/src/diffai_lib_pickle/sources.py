@@ -138,6 +138,24 @@ class Window:
         self.at = end
         return data
 
+    def byte(self) -> int:
+        """Return the next byte."""
+        at = self.at
+        if at >= len(self.data):
+            self.refill(1)
+            at = 0
+        self.at = at + 1
+        return self.data[at]
+
+    def uint32(self) -> int:
+        """Return the next four bytes as a number."""
+        at = self.at
+        if at + 4 > len(self.data):
+            self.refill(4)
+            at = 0
+        self.at = at + 4
+        return int.from_bytes(self.data[at : at + 4], "little")
+
     def check(self, count: int) -> None:
         """Make sure that ``count`` bytes follow.
 

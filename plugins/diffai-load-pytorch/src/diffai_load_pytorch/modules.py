@@ -7,6 +7,7 @@ from typing import Any
 
 from diffai_lib_pickle import Inert
 from diffai_lib_pickle.tree import CLASS_KEY
+from diffai_lib_pickle.values import safe_key
 
 from diffai_load_pytorch.builders import whole
 from diffai_load_pytorch.values import Parts, StorageValue, TensorValue
@@ -31,7 +32,7 @@ def expand(value: Any) -> Any:
 
 def _object(value: Inert) -> Any:
     attributes = value.attributes()
-    if value.path == "collections.OrderedDict" and not value.args and _are_versions(attributes.get("_metadata")):
+    if value.path == "collections.OrderedDict" and _are_versions(attributes.get("_metadata")):
         return _entries(value)
     if "_modules" in attributes and "_parameters" in attributes:
         return _module(value, attributes)
@@ -63,9 +64,12 @@ def _module(value: Inert, attributes: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _entries(value: Any) -> dict[Any, Any]:
-    if isinstance(value, Inert):
-        return value.items or {}
-    return value if isinstance(value, dict) else {}
+    """Return the entries of a dict, or of an ordered one: set one by one, or given as pairs as Python 2 did."""
+    if not isinstance(value, Inert):
+        return value if isinstance(value, dict) else {}
+    given = value.args[0] if value.args and isinstance(value.args[0], list) else []
+    pairs = given if all(type(pair) in {list, tuple} and len(pair) == len(("key", "value")) for pair in given) else []
+    return {**{safe_key(key): item for key, item in pairs}, **(value.items or {})}
 
 
 def _is_empty(value: Any) -> bool:

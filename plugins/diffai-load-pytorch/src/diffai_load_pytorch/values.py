@@ -117,7 +117,10 @@ class TensorValue:
     @property
     def last(self) -> int:
         """Element of the storage that comes last."""
-        return self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        place = self.offset
+        for length, step in zip(self.size, self.stride, strict=True):
+            place += (length - 1) * step
+        return place
 
     def set_state(self, state: Any) -> None:
         """Keep what a subclass is given."""
