@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MAX_STATE = 1 << 16
 _MAX_ELEMENTS = 1 << 40
 _MAX_DIMENSIONS = 8
+_N_CODES = 16
 _ROW_FORMAT = 0
 
 
@@ -82,7 +83,7 @@ def find_4bit(tensors: Mapping[str, TensorRef], name: str) -> Found | None:
     described = parts.get(f"quant_state.bitsandbytes__{kind}", "uint8", ndim=1)
     weight = Parts(tensors, prefix).get("", "uint8")
     absmax, quant_map = parts.get("absmax", "float32", "uint8", ndim=1), parts.get("quant_map", "float32", ndim=1)
-    if described is None or weight is None or absmax is None or quant_map is None or quant_map.numel != 16:  # noqa: PLR2004
+    if described is None or weight is None or absmax is None or quant_map is None or quant_map.numel != _N_CODES:
         return None
     state = _state(described)
     shape, run = _shape(state.get("shape")), state.get("blocksize")

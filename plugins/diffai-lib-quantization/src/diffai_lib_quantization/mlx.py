@@ -24,7 +24,7 @@ def find(tensors: Mapping[str, TensorRef], name: str, config: Mapping[str, Any] 
     settings = layer if isinstance(layer, dict) else config
     bits, group_size = integer(settings, "bits"), integer(settings, "group_size")
     weight, scales, biases = parts.get("weight", "uint32"), parts.get("scales", *FLOATS), parts.get("biases", *FLOATS)
-    if weight is None or scales is None or biases is None or scales.shape != biases.shape or len(weight.shape) < 2:  # noqa: PLR2004
+    if weight is None or scales is None or biases is None or scales.shape != biases.shape or not weight.shape[1:]:
         return None
     if bits not in _BITS or group_size is None or group_size < 1 or (settings or {}).get("mode", "affine") != "affine":
         return None

@@ -201,9 +201,9 @@ def _tile(shape: tuple[int, int], scale: tuple[int, ...], configured: tuple[int,
 def _configured_tile(config: Config | None) -> tuple[int, int] | None:
     """Return the tile that the configuration names: ``weight_block_size`` of FP8 models."""
     tile = (config or {}).get("weight_block_size")
-    if isinstance(tile, list) and len(tile) == 2 and all(type(length) is int and length > 0 for length in tile):  # noqa: PLR2004
-        return tile[0], tile[1]
-    return None
+    if not isinstance(tile, list) or not all(type(length) is int and length > 0 for length in tile):
+        return None
+    return (tile[0], tile[1]) if len(tile) == 2 else None  # noqa: PLR2004 - rows and columns
 
 
 def find_experts(tensors: Mapping[str, TensorRef], name: str, _config: Config | None) -> Found | None:
