@@ -128,6 +128,10 @@ def test_functions_of_a_saved_model_are_graphs_with_their_constants(opened):
     small = next(node for node in body.nodes if node.name.endswith("small"))
     assert small.attributes["value"] == {"dtype": "float32", "shape": [4], "values": [1.5, 2.5, 3.5, 4.5]}
     assert body.inputs["features"].dtype == "float32"
+    made = {*body.inputs, *(output for node in body.nodes for output in node.outputs)}
+    assert {source for node in body.nodes for source in node.inputs} <= made
+    assert body.outputs.keys() <= made
+    assert body.outputs
 
 
 def test_signatures_tags_and_assets_of_a_saved_model_are_in_its_tree(opened):
@@ -181,6 +185,7 @@ def test_nodes_have_operator_inputs_and_plain_attributes(opened):
     artifact = opened("frozen.pb")
     node = artifact.graph.nodes[-1]
     assert (node.op, node.name, node.inputs) == ("MatMul", "product", ("x", "float32/25", "^text"))
+    assert [other.outputs for other in artifact.graph.nodes[-3:]] == [("^text",), ("x",), ("product",)]
     assert node.attributes == {
         "T": "float32",
         "device": "/device:GPU:0",
@@ -200,6 +205,8 @@ def test_a_metagraph_has_collections(opened):
     assert artifact.tree["tensorflow_version"] == "2.21.0"
     assert "variables" in artifact.tree["collections"]
     assert "out" in {node.name for node in artifact.graph.nodes}
+    assert artifact.graph.attributes["values"]["out"].shape == (3,)
+    assert not any("_output_shapes" in node.attributes for node in artifact.graph.nodes)
 
 
 @pytest.mark.parametrize("name", ["types/model.ckpt.index", "slices/model.index", "frozen.pb", "model.meta"])

@@ -172,6 +172,15 @@ def test_an_operator_that_takes_a_tensor_that_is_not_there_is_refused(failing, f
     assert failing(model(build)).reason == "refers to tensor 12, and its subgraph has 1"
 
 
+def test_a_damaged_archive_behind_a_model_is_refused(failing, fixture_bytes):
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46, 0, 0)
+    model_bytes = bytes(fixture_bytes("float.tflite"))
+    error = failing(model_bytes + b"PK\x01\x02".ljust(45, b"\0") + end)
+    assert error.reason == "the directory of the files behind the model is damaged"
+    error = failing(model_bytes + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 1 << 31, 0, 0))
+    assert error.reason == "the directory of the files behind the model is damaged or too large"
+
+
 def test_a_table_that_a_million_places_point_to_is_not_read_a_million_times(failing):
     def build(builder):
         tensors = offsets(builder, [table(builder, 5, o3=builder.CreateString("x" * 4000))] * 2000)

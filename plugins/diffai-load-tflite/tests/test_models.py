@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -150,6 +152,21 @@ def test_signatures_metadata_and_description_are_in_the_tree(opened):
     assert (list(name["inputs"]), list(name["outputs"])) == (["index"], ["text"])
     assert grow["subgraph"] != name["subgraph"]
     assert tree["metadata"]["min_runtime_version"].startswith(("1.", "2."))
+
+
+def test_files_packed_behind_a_model_are_in_the_tree(opened, fixture_bytes, tmp_path):
+    path = tmp_path / "with_labels.tflite"
+    path.write_bytes(fixture_bytes("float.tflite"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "cat\ndog\n")
+        archive.writestr("empty", "")
+    artifact = opened(path)
+    crc32 = f"{zlib.crc32(b'cat' + bytes([10]) + b'dog' + bytes([10])):08x}"
+    assert artifact.tree["attached_files"] == {
+        "labels.txt": {"bytes": 8, "crc32": crc32},
+        "empty": {"bytes": 0, "crc32": "00000000"},
+    }
+    assert artifact.tensors.keys() == opened("float.tflite").tensors.keys()
 
 
 def test_texts_are_in_the_tree(opened):

@@ -78,8 +78,9 @@ def read_bundle(file: DataFile) -> Bundle:
     is_big = _ENDIANNESS in numbers and numbers[_ENDIANNESS].unsigned() == 1
     pieces: dict[str, Piece] = {}
     slices: dict[bytes, Piece] = {}
+    shapes: dict[bytes, tuple[int, ...]] = {}  # a model repeats its layers
     for entry in entries:
-        piece = _piece(_message(file, entry), entry.offset)
+        piece = _piece(_message(file, entry), entry.offset, shapes)
         if entry.key.startswith(b"\0"):
             slices[entry.key] = piece
         else:
@@ -98,7 +99,7 @@ def _name(file: DataFile, entry: Entry) -> str:
         raise LoadError(file.name, "the name of a tensor is not UTF-8", entry.offset) from error
 
 
-def _piece(message: Message, place: int) -> Piece:
+def _piece(message: Message, place: int, shapes: dict[bytes, tuple[int, ...]]) -> Piece:
     numbers = {}
     shape = None
     slices = []
@@ -109,8 +110,11 @@ def _piece(message: Message, place: int) -> Piece:
             slices.append(field.message())
         elif field.number <= _CHECKSUM:
             numbers[field.number] = field.value if field.number == _CHECKSUM else field.signed()
-    lengths = full_shape(message, read_shape(shape))
-    if any(numbers.get(number, 0) < 0 for number in (_SHARD, _OFFSET, _SIZE)):
+    raw = shape.source.read(shape.start, shape.end - shape.start) if shape else b""
+    lengths = shapes.get(raw)
+    if lengths is None:
+        lengths = shapes[raw] = full_shape(message, read_shape(shape))
+    if min(numbers.values(), default=0) < 0:
         raise message.error("a tensor has a negative place or size")
     return Piece(
         type=numbers.get(_DTYPE, 0),

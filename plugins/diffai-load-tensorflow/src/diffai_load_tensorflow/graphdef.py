@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import Foreign, Graph, Node, NotCompared, TensorRef, Value
 from diffai_load_tensorflow.attributes import MAX_PLAIN_BYTES, Context, entry_of, read_attributes
+from diffai_load_tensorflow.outputs import node_of, with_outputs
 from diffai_load_tensorflow.tensor_proto import constant_tensor, is_expanded, read_constant, repeated, texts_of
 from diffai_load_tensorflow.types import STRING, item_bytes, type_name
 from diffai_load_tensorflow.wording import shown
@@ -88,7 +89,9 @@ def read_graph(message: Message, contents: GraphContents, prefix: str = "") -> G
         elif part.number == _VERSION:
             attributes["version"] = part.signed()
     inputs = {node.name: _placeholder(node) for node in nodes if node.op in {"Placeholder", "PlaceholderV2"}}
-    return Graph(tuple(nodes), inputs, _loose_ends(nodes), attributes)
+    outputs = _loose_ends(nodes)
+    nodes, values = with_outputs(nodes, ())
+    return Graph(tuple(nodes), inputs, outputs, attributes | ({"values": values} if values else {}))
 
 
 def _versions(message: Message) -> dict[str, int]:
@@ -104,7 +107,7 @@ def _placeholder(node: Node) -> Value:
 
 def _loose_ends(nodes: list[Node]) -> dict[str, Value]:
     """Return the nodes that no other node takes anything from."""
-    used = {source.removeprefix("^").partition(":")[0] for node in nodes for source in node.inputs}
+    used = {node_of(source) for node in nodes for source in node.inputs}
     ends = (node for node in nodes if node.name not in used and node.op not in {"NoOp", "Const", "Placeholder"})
     return {node.name: Value(str(node.attributes.get("T", ""))) for node in ends}
 
@@ -188,12 +191,15 @@ def _function(message: Message, contents: GraphContents, prefix: str) -> tuple[s
     for part in message.fields():
         parts.setdefault(part.number, []).append(part)
     name, inputs, outputs = _signature(parts.get(_SIGNATURE, []))
-    nodes = tuple(_node(part.message(), contents, f"{prefix}{name}/", is_main=False) for part in parts.get(_BODY, []))
+    nodes = [_node(part.message(), contents, f"{prefix}{name}/", is_main=False) for part in parts.get(_BODY, [])]
     attributes: dict[str, Any] = read_attributes(parts.get(_FUNCTION_ATTRIBUTE, []), contents.context)
     for number, key in ((_RETURNS, "returns"), (_CONTROL_RETURNS, "control_returns")):
         found = dict(sorted(_text_entry(part) for part in parts.get(number, [])))
         attributes |= {key: found} if found else {}
-    return name, Graph(nodes, inputs, outputs, attributes)
+    returned = attributes.get("returns", {})
+    ends = {returned.get(argument, argument): value for argument, value in outputs.items()}
+    nodes, values = with_outputs(nodes, returned.values())
+    return name, Graph(tuple(nodes), inputs, ends, attributes | ({"values": values} if values else {}))
 
 
 def _text_entry(part: Field) -> tuple[str, str]:

@@ -68,11 +68,12 @@ class FlatBuffer:
         Raises:
             LoadError: If the file ends before.
         """
-        self.check_room(at, form.size)
         place = at % _PAGE
-        if place + form.size > _PAGE:
-            return form.unpack(self.file.read(at, form.size))[0]  # type: ignore[no-any-return]
-        return form.unpack_from(self._page(at - place), place)[0]  # type: ignore[no-any-return]
+        page = self._pages.get(at - place)
+        if page is None or place + form.size > len(page):
+            self.check_room(at, form.size)
+            page, place = self._page(at - place, at, form.size)
+        return form.unpack_from(page, place)[0]  # type: ignore[no-any-return]
 
     def count(self, at: int) -> int:
         """Return the 32-bit count or offset at ``at``.
@@ -80,7 +81,7 @@ class FlatBuffer:
         Raises:
             LoadError: If the file ends before.
         """
-        return int(self.number(U32, at))
+        return self.number(U32, at)  # type: ignore[return-value]
 
     def follow(self, at: int) -> int:
         """Return the place to which the offset at ``at`` points.
@@ -143,13 +144,14 @@ class FlatBuffer:
             raise self.error("the description of a table has fields outside of the table", at)
         return size, tuple(fields)
 
-    def _page(self, start: int) -> bytes:
-        page = self._pages.get(start)
-        if page is None:
-            if len(self._pages) >= _MAX_PAGES:
-                self._pages.clear()
-            page = self._pages[start] = self.file.read(start, min(_PAGE, self.file.size - start))
-        return page
+    def _page(self, start: int, at: int, length: int) -> tuple[bytes, int]:
+        """Return bytes of the file that hold those asked for, and where in them they lie."""
+        if start in self._pages or at - start + length > _PAGE:  # across the edge of a page
+            return self.file.read(at, length), 0
+        if len(self._pages) >= _MAX_PAGES:
+            self._pages.clear()
+        page = self._pages[start] = self.file.read(start, min(_PAGE, self.file.size - start))
+        return page, at - start
 
 
 class Table:

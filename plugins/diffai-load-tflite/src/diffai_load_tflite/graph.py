@@ -69,12 +69,8 @@ def _graph(subgraph: Subgraph, operators: Sequence[str]) -> Graph:
         nodes=tuple(_node(operator, tensors, operators) for operator in table.tables(_OPERATORS)),
         inputs={tensor.name: _value(tensor) for tensor in _tensors(table, _INPUTS, tensors) if tensor},
         outputs={tensor.name: _value(tensor) for tensor in _tensors(table, _OUTPUTS, tensors) if tensor},
-        attributes={"values": {name: [value.dtype, _plain_shape(value)] for name, value in values.items()}},
+        attributes={"values": values},
     )
-
-
-def _plain_shape(value: Value) -> list[int | str | None] | None:
-    return None if value.shape is None else list(value.shape)
 
 
 def _value(tensor: Tensor) -> Value:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import Artifact, LoadError, NotCompared, TensorRef
+from diffai_load_tflite.attached import attached_files
 from diffai_load_tflite.flatbuffer import U32, FlatBuffer
 from diffai_load_tflite.graph import read_graph
 from diffai_load_tflite.model import read_model
@@ -115,6 +116,7 @@ def _tree(model: Model, contents: _Contents) -> dict[str, Any]:
         "signatures": _signatures(model),
         "quantization": contents.quantization,
         "strings": contents.strings,
+        "attached_files": attached_files(root.buffer.file),
     }
     return {key: value for key, value in tree.items() if value not in ("", {})}
 
