@@ -36,7 +36,7 @@ def pairs_by_bytes(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef]) -
     Bytes that are there several times are paired in the order of the files if they are there equally often on both
     sides, and not at all if they are not.
     """
-    candidates = [(list(old.values()), list(new.values()))]
+    candidates = [(_telling(old), _telling(new))]
     for fingerprint in (_declared, _sampled, _hashed):
         candidates = [group for olds, news in candidates for group in _groups(olds, news, fingerprint)]
     for olds, news in candidates:
@@ -58,6 +58,11 @@ def pairs_by_values(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef]) 
                     olds.remove(old_ref)
                     news.remove(new_ref)
                     yield pair
+
+
+def _telling(refs: Mapping[str, TensorRef]) -> Refs:
+    """Leave out tensors of one element: too many counters and flags are 0."""
+    return [ref for ref in refs.values() if ref.numel > 1]
 
 
 def _groups(olds: Refs, news: Refs, fingerprint: Callable[[TensorRef], Hashable]) -> Iterable[tuple[Refs, Refs]]:
@@ -104,10 +109,9 @@ class _Form(NamedTuple):
 def _readable(refs: Mapping[str, TensorRef]) -> Refs:
     return [
         ref
-        for ref in refs.values()
+        for ref in _telling(refs)
         if ref.quantization is None
         and ref.dtype.kind not in {"opaque", "complex"}
-        and ref.numel > 1
         and len(long_axes(ref.shape)) <= _MOST_AXES
         and (isinstance(ref, FileTensor) or ref.nbytes <= _MOST_IN_MEMORY)
     ]

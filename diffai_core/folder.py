@@ -90,10 +90,11 @@ def open_folder(
         LoadError: If the model is damaged, or nothing in the directory can be read.
     """
     options = options or {}
-    listing = list_files(source, rules)
     model = None if rules.chosen else _open_model(source, registry, forced, options)
-    parts = _Parts(source, registry, options, listing.unreadable)
+    parts = _Parts(source, registry, options)
     try:
+        listing = list_files(source, rules, _folders_of(model, source) if model else frozenset())
+        parts.unreadable.update(listing.unreadable)
         taken = {_place(file.path) for file in model.files} if model else set()
         for relative in listing.files:
             if not taken or _place(source.path / relative) not in taken:
@@ -226,6 +227,14 @@ def _open_model(source: Source, registry: Registry, forced: str | None, options:
         return None
 
 
+def _folders_of(model: Artifact, source: Source) -> frozenset[str]:
+    """Return the folders inside in which files of the model lie, ``/`` at the end; what else is there belongs too."""
+    root = os.path.realpath(source.path)
+    inner = (os.path.relpath(_place(file.path)[0], root).replace(os.sep, "/") for file in model.files)
+    ways = (accumulate(relative.split("/"), "{}/{}".format) for relative in inner if relative.split("/")[0] != "..")
+    return frozenset(f"{folder}/" for way in ways for folder in way)
+
+
 def _place(path: str | os.PathLike[str]) -> tuple[str, str]:
     """Return folder and name of a file, the same however its folder is reached; a link to it is another file."""
     folder, name = os.path.split(path)
@@ -239,14 +248,11 @@ class _Parts:
         source: The directory.
         registry: The plugins.
         options: Options of the loaders by spec.
-        unreadable: What is already known to be damaged, by relative path.
     """
 
-    def __init__(
-        self, source: Source, registry: Registry, options: Options, unreadable: Mapping[str, LoadError]
-    ) -> None:
+    def __init__(self, source: Source, registry: Registry, options: Options) -> None:
         self.found: dict[str, Part] = {}
-        self.unreadable = dict(unreadable)
+        self.unreadable: dict[str, LoadError] = {}
         self._source = source
         self._registry = registry
         self._options = options

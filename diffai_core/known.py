@@ -167,6 +167,9 @@ KNOWN = (
 )
 """Sorted by importance: of two that look alike the first is named."""
 
+GENERIC_SUFFIXES = frozenset({".bin", ".dat", ".data", ".index", ".meta", ".model", ".pb", ".txt", ".xml"})
+"""Suffixes that many kinds of files have: alone they make no file one of a format with signs of its own."""
+
 KNOWN_REPORTS = {
     "cli": "diffai-report-text",
     "text": "diffai-report-text",

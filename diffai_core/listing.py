@@ -41,7 +41,7 @@ class Listing:
     unreadable: dict[str, LoadError]
 
 
-def list_files(source: Source, rules: FolderRules) -> Listing:
+def list_files(source: Source, rules: FolderRules, entered: frozenset[str] = frozenset()) -> Listing:
     """List a directory.
 
     Links to folders are followed inside the directory, unless they lead back to where they stand in.
@@ -49,11 +49,12 @@ def list_files(source: Source, rules: FolderRules) -> Listing:
     Args:
         source: The directory.
         rules: Which files belong to it.
+        entered: Folders inside that are looked into even if the rules do not ask for it.
 
     Raises:
         LoadError: If it cannot be listed, or holds too much.
     """
-    walk = _Walk(source, rules)
+    walk = _Walk(source, rules, entered=entered)
     files: list[str] = []
     for relative in walk.files(_Place("", frozenset([_identity(source.path)])), enter=rules.recursive):
         if len(files) == MAX_FILES:
@@ -88,6 +89,7 @@ class _Walk:
 
     source: Source
     rules: FolderRules
+    entered: frozenset[str] = frozenset()
     n_left: int = MAX_ENTRIES
     n_links_left: int = MAX_LINKS
     n_looks_left: int = MAX_LOOKED_AT
@@ -107,14 +109,12 @@ class _Walk:
             files, folders = self._entries(place)
             yield from (relative for relative in files if self.rules.keep(relative))
             inner = [found for relative in folders if (found := self._enterable(place, relative))]
-            if enter:
-                stack.extend(reversed(inner))
-            else:
-                self.not_entered.extend(
-                    NotCompared(found.relative, "is a folder; --recursive compares what is in it")
-                    for found in inner
-                    if self._may_hold_any(found)
-                )
+            stack.extend(found for found in reversed(inner) if enter or found.relative in self.entered)
+            self.not_entered.extend(
+                NotCompared(found.relative, "is a folder; --recursive compares what is in it")
+                for found in inner
+                if not enter and found.relative not in self.entered and self._may_hold_any(found)
+            )
 
     def _entries(self, place: _Place) -> tuple[list[str], list[str]]:
         """Return the relative paths of files and of folders, sorted."""
@@ -162,7 +162,7 @@ class _Walk:
 
     def _may_hold_any(self, place: _Place) -> bool:
         """Whether something in the folder belongs, or cannot be seen without more than a look."""
-        look = _Walk(self.source, self.rules, self.n_looks_left)
+        look = _Walk(self.source, self.rules, n_left=self.n_looks_left)
         try:
             found = next(look.files(place, enter=True), None)
         except LoadError:  # too much for a look

@@ -13,6 +13,7 @@ from diffai_core.artifact import Artifact, FileTensor, TensorRef
 from diffai_core.errors import DiffaiError, LoadError, PluginError, UnknownFormatError, UsageError
 from diffai_core.folder_match import matches_folder
 from diffai_core.known import (
+    GENERIC_SUFFIXES,
     KNOWN_REPORTS,
     KnownFormat,
     known_by_content,
@@ -239,7 +240,8 @@ class _Choice:
         """Return the loaders with the file's suffix.
 
         A loader that knows its content by sight and did not recognise this file is trusted less than one that
-        goes by the suffix alone, and not at all if the file is plainly something else.
+        goes by the suffix alone, and not at all if the file is plainly something else or the suffix may stand for
+        anything.
         """
         matching = self._with_suffix(self._registry.loaders.values())
         trusting = [loader for loader in matching if not loader.spec.magic and not loader.spec.sniff]
@@ -247,7 +249,8 @@ class _Choice:
             return trusting
         known = known_by_content(self._head, self._size)
         something_else = known is not None and not _is_installed(known, self._registry)
-        return [] if something_else else matching
+        says_little = self._source.path.suffix.lower() in GENERIC_SUFFIXES
+        return [] if something_else or says_little else matching
 
     def _with_suffix(self, loaders: Iterable[Loader]) -> list[Loader]:
         return [loader for loader in loaders if self._suffix_length(loader)]

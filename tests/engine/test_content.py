@@ -157,3 +157,9 @@ def test_the_relation_of_a_permuted_pair_is_identical() -> None:
     found = pairs({"a": array}, {"b": np.ascontiguousarray(array.T)})
     (result,) = run_pass(PassPlan({}, {}, Tolerances()), found)
     assert result.relation is Relation.IDENTICAL
+
+
+def test_one_element_is_no_evidence() -> None:
+    zero = np.zeros((), np.float32)
+    assert names({"decay": zero}, {"log/div": zero}) == {("decay", None), (None, "log/div")}
+    assert names({"a": zero.reshape(1)}, {"b": zero.reshape(1, 1)}) == {("a", None), (None, "b")}

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from diffai_core.discovery import FoundPlugin
-from diffai_core.errors import LoadError, UsageError
+from diffai_core.errors import LoadError, UnknownFormatError, UsageError
 from diffai_core.files import Source
 from diffai_core.plugin import Magic, ReporterSpec, hookimpl
 from diffai_core.registry import Broken, build_registry
@@ -132,6 +132,13 @@ def test_a_file_that_lost_its_magic_goes_to_the_loader_of_its_suffix_which_can_n
 ):
     registry = registry_of(loader("npy", suffixes=(".npy",), magic=(Magic(b"\x93NUMPY"),)))
     assert chosen(file("x.npy", b"\x13NUMPY rest"), registry) == "npy"
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".XML", ".pb"])
+def test_a_suffix_that_many_files_have_makes_no_file_one_of_a_format_with_signs(registry_of, loader, file, suffix):
+    registry = registry_of(loader("torch", suffixes=(suffix.lower(),), magic=(Magic(b"PK"),)))
+    assert chosen(file(f"x{suffix}", b"PK..."), registry) == "torch"
+    assert refused(UnknownFormatError, file(f"x{suffix}", b"...."), registry)
 
 
 def test_a_file_that_is_plainly_another_format_does_not_go_to_the_loader_of_its_suffix(registry_of, loader, file):
