@@ -167,6 +167,14 @@ def test_keys_and_paths_that_coincide_are_kept_apart():
     assert list(found.arrays) == ["a.b", "a.b (2)"]
 
 
+def test_many_keys_of_one_text_cost_no_more_than_others():
+    body = b"(I0\nicollections\nX\nK\x01" * 20_000
+    data = b"}(" + body + b"u."
+    started = time.process_time()
+    assert len(divided(data).tree) == 20_000
+    assert time.process_time() - started < 3
+
+
 def test_what_is_shared_is_one_object_of_the_tree_and_costs_its_size_once():
     value = [1]
     for _ in range(100):
@@ -219,3 +227,20 @@ def test_a_damaged_type_that_stands_by_itself_is_an_error_with_its_place():
     data = b"\x80\x02]cnumpy\ndtype\n(X\x02\0\0\0V4K\x00K\x01tR(" + state + b"ba."
     with pytest.raises(LoadError, match="the fields of a NumPy dtype are damaged"):
         divided(data)
+
+
+def test_records_with_objects_are_lists_of_their_fields():
+    array = np.array([(1, "a"), (2, None)], [("n", "<i4"), ("o", object)])
+    found = divided(pickle.dumps({"x": array, "y": np.ones(2)}))
+    assert found.tree["x"]["elements"] == [[1, "a"], [2, None]]
+    assert list(found.arrays) == ["y"]
+
+
+def test_keys_that_hold_records_have_the_same_text_each_time_and_none_is_lost():
+    data = pickle.dumps({(dt.timedelta(1), 2): "a", (decimal.Decimal(1), 3): "b", np.dtype("f4"): "c"})
+    trees = [divided(data).tree for _ in range(2)]
+    assert (
+        trees[0] == trees[1] == {"(datetime.timedelta(1, 0, 0), 2)": "a", "(decimal.Decimal('1'), 3)": "b", "<f4": "c"}
+    )
+    twins = pickle.dumps({(uuid.UUID(int=1),): "a", (uuid.UUID(int=2),): "b"})
+    assert sorted(divided(twins).tree.values()) == ["a", "b"]

@@ -82,8 +82,18 @@ class DTypeValue:
 
     @property
     def has_objects(self) -> bool:
-        """Whether the elements are Python objects."""
-        return self.code in {"O", "O8", "O4", "object"}
+        """Whether the elements are Python objects, or records that hold some."""
+        return self._has_objects(_MAX_NESTED)
+
+    def _has_objects(self, depth: int) -> bool:
+        if self.code in {"O", "O8", "O4", "object"}:
+            return True
+        if not depth or not self._state:
+            return False
+        fields = self._state[4] if type(self._state[4]) is dict else {}
+        parts = [field[0] for field in fields.values() if type(field) is tuple and field]
+        parts += self._state[2][:1] if type(self._state[2]) is tuple else ()
+        return any(isinstance(part, DTypeValue) and part._has_objects(depth - 1) for part in parts)  # noqa: SLF001 - of the same class
 
     @property
     def descr(self) -> Any:

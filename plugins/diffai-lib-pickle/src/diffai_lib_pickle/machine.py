@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffai_core.plugin import Foreign
 from diffai_lib_pickle.operations import OPERATIONS
 from diffai_lib_pickle.sources import Window
-from diffai_lib_pickle.values import OBJECT, Global, Inert, Span, python_3, safe_key, shown
+from diffai_lib_pickle.values import OBJECT, Global, Inert, Key, Span, python_3, safe_key, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -22,6 +22,8 @@ SPAN_BYTES = 4096
 """Byte strings from this length on stay in the file, as a :class:`Span`."""
 
 _MAX_NAME = 4096
+_MAX_TWINS = 1000
+_SIMPLE = (str, bytes, int, float, type(None))
 _STOP = ord(".")
 
 
@@ -259,7 +261,7 @@ class Machine:
             raise ValueError("the pickle sets a key without a value")
         for place in range(0, len(pairs), 2):
             key = pairs[place]
-            target[key if type(key) is str else safe_key(key)] = pairs[place + 1]
+            target[key if type(key) is str else _key_in(target, key)] = pairs[place + 1]
 
     def extend(self, items: list[Any]) -> None:
         """Append to the last value."""
@@ -317,6 +319,19 @@ class Machine:
             self.stack.append(Inert(Global("persistent", "id"), (pid,), None, position))
         else:
             self.stack.append(self.rules.persistent(pid, position))
+
+
+def _key_in(target: dict[Any, Any], key: Any) -> Any:
+    """Return what stands for a key; the text of a tuple that holds records need not tell it from every other."""
+    found = safe_key(key)
+    if type(found) is Key and type(key) is tuple and any(not isinstance(part, _SIMPLE) for part in key):
+        number = 1
+        while found in target:
+            number += 1
+            if number > _MAX_TWINS:
+                raise ValueError(f"more than {_MAX_TWINS:,} keys of a dict cannot be told apart")
+            found = Key(f"{safe_key(key).text} ({number})")
+    return found
 
 
 def _unwrapped(target: Any, args: tuple[Any, ...], kwargs: Any) -> tuple[Any, tuple[Any, ...], Any]:

@@ -10,7 +10,7 @@ from diffai_lib_pickle.standard import MAPPINGS, SEQUENCES, SETS, plain_standard
 from diffai_lib_pickle.values import Global, Inert, Key, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from diffai_lib_pickle.sources import Source
 
@@ -88,6 +88,7 @@ class _Divider:
         self._above: dict[int, int] = {}
         self._lowest = MAX_DEPTH + 1  # level to which a cycle led
         self._left = MAX_VALUES
+        self._twins: dict[str, int] = {}  # how often a path was taken already
 
     def part(self, value: Any, path: str) -> Any:
         """Return the tree of a value, ``_ABSENT`` if it is all arrays."""
@@ -124,11 +125,7 @@ class _Divider:
     def _add_array(self, value: Any, path: str) -> None:
         if len(self.arrays) == MAX_ARRAYS:
             raise self._source.error(f"holds more than {MAX_ARRAYS:,} arrays, counted as often as they are shared", 0)
-        name, number = path, 1
-        while name in self.arrays:
-            number += 1
-            name = f"{path} ({number})"
-        self.arrays[name] = value
+        self.arrays[_free(path, self.arrays, self._twins)] = value
 
     def _converted(self, value: Any, path: str) -> Any:
         kind = type(value)
@@ -162,11 +159,12 @@ class _Divider:
         tree: dict[str, Any] = {}
         is_empty = True
         names: set[str] = set()
+        twins: dict[str, int] = {}
         for key, item in pairs:
             is_empty = False
             name = key if type(key) is str else self._key(key)
-            while name in names:
-                name = f"{name} ({type(key).__name__})"
+            if name in names:
+                name = _free(f"{name} ({type(key).__name__})", names, twins)
             names.add(name)
             found = self.part(item, f"{path}.{name}" if path else name)
             if found is not _ABSENT:
@@ -258,6 +256,15 @@ class _Divider:
         for place in range(0, value.length, _PIECE):
             digest.update(self._source.read(value.position + place, min(_PIECE, value.length - place)))
         return {"bytes": value.length, "blake2b": digest.hexdigest()}
+
+
+def _free(name: str, taken: Container[str], twins: dict[str, int]) -> str:
+    """Return a name that is not taken; ``twins`` counts how often each was, so that many cost no more than one."""
+    found = name
+    while found in taken:
+        twins[name] = twins.get(name, 1) + 1
+        found = f"{name} ({twins[name]})"
+    return found
 
 
 def _is_plain(value: Any) -> bool:

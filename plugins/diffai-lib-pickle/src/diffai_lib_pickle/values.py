@@ -154,4 +154,9 @@ def _tuple_text(key: tuple[Any, ...], left: list[int]) -> str:
 def _part_text(part: Any) -> str:
     if part is None or type(part) in {str, bytes, bool, int, float, Key, Span}:
         return repr(part)
-    return part.path if isinstance(part, Global) else f"<{id(part):x}>"
+    if isinstance(part, Global):
+        return part.path
+    if isinstance(part, Inert):
+        plain = [repr(item) for item in part.args if item is None or type(item) in {str, bytes, bool, int, float}]
+        return f"{part.path}({', '.join(plain[:_MAX_KEY_PARTS])})"
+    return f"<{type(part).__name__}>"
