@@ -23,6 +23,7 @@ from diffai_load_pickle.sniff import looks_like_pickle
 from diffai_core.plugin import LoadError, Source
 
 COMPRESSIONS = ("zlib", "gzip", "bz2", "lzma", "xz", "lz4")
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 RNG = np.random.default_rng(0)
 VALUE = {
     "weights": RNG.normal(size=(50, 40)),
@@ -168,6 +169,28 @@ def test_plain_objects_of_the_standard_library_are_plain_values(pickled):
 def test_bytes_behind_the_last_pickle_are_said_to_be_not_compared(pickled):
     artifact = pickled(pickle.dumps({"a": 1}) + b"trailing")
     assert [part.reason for part in artifact.not_readable] == ["8 bytes follow the last pickle, and they are no pickle"]
+
+
+def test_frames_of_pandas_are_shown_by_their_columns(opened):
+    artifact = opened(FIXTURES / "frames.pkl")
+    read = {name: ref.read().tolist() for name, ref in artifact.tensors.items() if ref.dtype.kind != "opaque"}
+    tree = artifact.tree
+    assert (read["frame.columns.a"], read["frame.columns.f"]) == ([1, 2, 3], [4, 5, 6])
+    assert read["frame.columns.b"] == [0.5, 1.5, 2.5]
+    assert read["frame.columns.e.values"] == [0, 1, 0]
+    assert tree["frame"]["columns"]["c"]["values"]["elements"] == ["x", "y", "z"]
+    assert tree["frame"]["columns"]["e"]["dtype"]["categories"]["data"]["values"]["elements"] == ["u", "v"]
+    assert tree["frame"]["index"]["data"]["values"]["elements"] == ["r1", "r2", "r3"]
+    days = artifact.tensors["frame.columns.d.values"].read().tobytes()
+    assert days == np.array(["2024-01-01", "2024-01-02", "2024-01-03"], "datetime64[us]").tobytes()
+    assert (read["series.values"], tree["series"]["_name"]) == ([1.0, 2.0], "q")
+    assert tree["series"]["index"] | {"stop": 2, "step": 1} == tree["series"]["index"]
+    assert read["levels.columns.b"] == [0.5, 1.5, 2.5]
+    assert read["levels.index.levels.0.data"] == [1, 2, 3]
+    assert read["turned.blocks.0.0"] == [[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]
+    assert tree["turned"]["columns"]["data"]["values"]["elements"] == ["x", "y"]
+    assert read["numbers.blocks.0.0"] == [[1, 2], [3, 4]]
+    assert artifact.foreign == ()
 
 
 # -- safety ----------------------------------------------------------------------------------------------------------

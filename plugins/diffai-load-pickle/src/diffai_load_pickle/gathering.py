@@ -14,6 +14,7 @@ from diffai_lib_pickle.tree import divide
 
 from diffai_core.plugin import NotCompared
 from diffai_load_pickle.estimators import with_names
+from diffai_load_pickle.frames import with_columns
 from diffai_load_pickle.rules import Elsewhere, Wrapper
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def gather(
         LoadError: If a part of it is damaged.
     """
     path = prefix or (KEY if is_array(value) else "")
-    division = divide(value, source, partial(_is_taken, source), with_names, path)
+    division = divide(value, source, partial(_is_taken, source), _expanded, path)
     for name, array in division.arrays.items():
         if isinstance(array, Elsewhere):
             reason = f"joblib before 0.10 kept this array in the file {array.file!r}; save it with a newer joblib"
@@ -63,6 +64,10 @@ def gather(
 def is_array(value: Any) -> bool:
     """Whether a value is an array whose elements are no Python objects."""
     return isinstance(value, ArrayValue) and not isinstance(value.data, list)
+
+
+def _expanded(value: Any) -> Any:
+    return with_names(with_columns(value))
 
 
 def _is_taken(source: Source, value: Any) -> bool:

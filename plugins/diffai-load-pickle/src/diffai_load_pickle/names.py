@@ -14,6 +14,7 @@ _CLASSES = re.compile(
     r"|sklearn(?:\.\w+)*\.newObj"
     r"|imblearn(?:\.\w+)*\._*[A-Z]\w*"
     r"|pandas\.(?:core|_libs|tseries|arrays)(?:\.\w+)*\.[A-Z]\w*"
+    r"|pandas\.(?:DataFrame|Series|(?:\w+)?Index|Categorical|\w+Dtype|Timestamp|Timedelta|Period|Interval)"
     r"|scipy\.sparse(?:\.\w+)*\.(?:csr|csc|coo|bsr|dia|dok|lil)_(?:matrix|array)"
     r"|numpy\.random(?:\.\w+)*\.(?:RandomState|Generator|MT19937|PCG64|PCG64DXSM|Philox|SFC64|SeedSequence)"
 )
