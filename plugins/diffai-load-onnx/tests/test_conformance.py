@@ -40,8 +40,8 @@ class TestRawData(LoaderTests):
     dtypes = _ALL
 
     def sample_tree(self):
-        notes = {"graph": {"name": "g", "doc_string": "about the graph"}}
-        return {"ir_version": 13, "producer_name": "tests", "metadata_props": {"author": "ü"}, "notes": notes}
+        notes = {"graph": {"doc_string": "about the graph"}}
+        return {"producer_name": "tests", "metadata_props": {"author": "ü"}, "notes": notes}
 
     def write(self, path, arrays):
         _write(path, [numpy_helper.from_array(array, name) for name, array in arrays.items()], ir_version=13)

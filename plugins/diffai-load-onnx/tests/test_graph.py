@@ -90,8 +90,9 @@ def test_metadata_documentation_and_names_are_in_the_tree(save, opened):
     model = helper.make_model(built, producer_name="me", producer_version="2", domain="org", model_version=7,
                               doc_string="a model", ir_version=9)  # fmt: skip
     helper.set_model_props(model, {"author": "someone"})
-    assert opened(save(model=model)).tree == {
-        "ir_version": 9,
+    artifact = opened(save(model=model))
+    assert (artifact.graph.attributes["ir_version"], artifact.graph.attributes["name"]) == (9, "main")
+    assert artifact.tree == {
         "producer_name": "me",
         "producer_version": "2",
         "domain": "org",
@@ -99,7 +100,7 @@ def test_metadata_documentation_and_names_are_in_the_tree(save, opened):
         "doc_string": "a model",
         "metadata_props": {"author": "someone"},
         "notes": {
-            "graph": {"name": "main", "doc_string": "a graph"},
+            "graph": {"doc_string": "a graph"},
             "x": {"doc_string": "an image"},
             "act": {"doc_string": "an activation", "metadata_props": {"trace": "file.py"}},
         },

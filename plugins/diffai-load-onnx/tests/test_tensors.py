@@ -123,6 +123,20 @@ def test_a_constant_is_a_tensor_under_the_name_of_its_output(save, opened):
     assert [node.op for node in artifact.graph.nodes] == ["Relu"]
 
 
+def test_scalars_indices_and_conditions_are_no_parameters(save, opened):
+    arrays = {
+        "weight": np.zeros((2, 3), np.float32),
+        "one": np.zeros(1, np.float32),
+        "epsilon": np.float32(1e-5).reshape(()),
+        "shape": np.zeros(4, np.int64),
+        "mask": np.zeros((2, 2), np.bool_),
+        "codes": np.zeros((2, 2), np.int8),
+    }
+    found = opened(save([], [numpy_helper.from_array(array, name) for name, array in arrays.items()])).tensors
+    assert {name for name, ref in found.items() if ref.role == "buffers"} == {"epsilon", "shape", "mask"}
+    assert {ref.role for ref in found.values()} == {"weights", "buffers"}
+
+
 def test_a_sparse_tensor_is_its_values_its_indices_and_its_shape(save, opened):
     values = np.array([1.5, 2.5, 3.5], np.float32)
     indices = np.array([0, 5, 11], np.int64)

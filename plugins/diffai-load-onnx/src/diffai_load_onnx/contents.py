@@ -129,7 +129,7 @@ class Contents:
         elif stored.code not in schema.ELEMENT_TYPES:
             self.cannot_read(key, f"element type {stored.code} is not known; upgrade diffai-load-onnx")
         else:
-            self.tensors[key] = tensor_of(stored, key, self.external, self.file)
+            self.tensors[key] = _with_role(tensor_of(stored, key, self.external, self.file))
 
     def _strings(self, stored: Stored) -> list[Any]:
         if stored.is_external:
@@ -182,7 +182,7 @@ class Contents:
         """Add a tensor that is no TensorProto; return its key."""
         key = self._new_key(f"{scope.path}{name}")
         scope.keys[name] = key
-        self.tensors[key] = replace(ref, name=key)
+        self.tensors[key] = _with_role(replace(ref, name=key))
         return key
 
     # -- the rest ----------------------------------------------------------------------------------------------
@@ -225,3 +225,9 @@ class Contents:
     def cannot_read(self, where: str, reason: str) -> None:
         """Say what is there and cannot be represented."""
         self.not_readable[where] = NotCompared(where, reason)
+
+
+def _with_role(ref: TensorRef) -> TensorRef:
+    """Return the tensor as a buffer if it is of the kind with which graphs compute shapes, indices and conditions."""
+    is_buffer = not ref.shape or ref.dtype.name in {"int64", "bool"}
+    return replace(ref, role="buffers") if is_buffer else ref

@@ -71,7 +71,8 @@ def graph_of(message: Message, contents: Contents, scope: Scope) -> Graph:
         elif number == _ANNOTATION:
             _add_annotation(found.message(), contents, scope)
         elif number == _NAME:
-            contents.notes.setdefault(where, {})["name"] = contents.budget.text(found)
+            if not scope.path:  # that of a body says nothing
+                parts.attributes["name"] = contents.budget.text(found)
         elif number in {_DOC, _METADATA}:
             contents.add_note(where, found, is_doc=number == _DOC)
         else:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from diffai_core.plugin import DataFile, Source
 
 _GRAPH, _OPSET, _METADATA, _TRAINING, _FUNCTION, _DEVICES = 7, 8, 14, 20, 25, 26
-_NUMBERS = {1: "ir_version", 5: "model_version"}
+_IR_VERSION, _MODEL_VERSION = 1, 5
 _TEXTS = {2: "producer_name", 3: "producer_version", 4: "domain", 6: "doc_string"}
 _FIRST_WITH_OPSETS = 3
 _INITIALIZATION, _ALGORITHM = 1, 2
@@ -85,21 +85,23 @@ class _Model:
 
     def _is_complete(self) -> bool:
         """Whether it says which operators it uses, as all but the first two versions must, behind the graph."""
-        return "opset_import" in self._attributes or self._tree.get("ir_version", 0) < _FIRST_WITH_OPSETS
+        return "opset_import" in self._attributes or self._attributes.get("ir_version", 0) < _FIRST_WITH_OPSETS
 
     def _whole_tree(self) -> dict[str, Any]:
         contents = self._contents
         parts = {"strings": contents.strings, "sparse": contents.sparse, "notes": contents.notes}
         return self._tree | {key: part for key, part in parts.items() if part}
 
-    def _take(self, found: Field) -> None:
+    def _take(self, found: Field) -> None:  # noqa: C901 - one case for each field of the format
         number, contents = found.number, self._contents
         if number == _GRAPH:
             if self._graph is not None:
                 raise found.error("the model has two graphs")
             self._graph = graph_of(found.message(), contents, Scope())
-        elif number in _NUMBERS:
-            self._tree[_NUMBERS[number]] = found.signed()
+        elif number == _IR_VERSION:
+            self._attributes["ir_version"] = found.signed()
+        elif number == _MODEL_VERSION:
+            self._tree["model_version"] = found.signed()
         elif number in _TEXTS:
             text = contents.budget.text(found)
             self._tree |= {_TEXTS[number]: text} if text else {}
