@@ -1,0 +1,3 @@
+"""Opens PaddlePaddle models and checkpoints lazily, without PaddlePaddle."""
+
+from __future__ import annotations
