@@ -139,6 +139,11 @@ MODELS = {
         "silero_vad/data/silero_vad_16k_op15.onnx",
         "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
     ),
+    "wordllama-tokenizer": Model(
+        "wordllama==0.4.0.post1",
+        "wordllama/tokenizers/l2_supercat_tokenizer_config.json",
+        "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
+    ),
     "wordllama": Model(
         "wordllama==0.4.0.post1",
         "wordllama/weights/l2_supercat_256.safetensors",
