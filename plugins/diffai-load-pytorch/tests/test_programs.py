@@ -51,7 +51,7 @@ def test_torchscript_has_its_constants_code_and_extra_files(tmp_path, opened, pr
     assert "def forward" in code
     assert artifact.tree["__members__"]["extra/note.txt"] == "hello"
     assert artifact.tree["training"] is False
-    assert artifact.tree["fc"]["__class__"] == "__torch__.torch.nn.modules.linear.Linear"
+    assert artifact.tree["fc"]["__class__"] == "torch.nn.modules.linear.Linear"
 
 
 def test_attributes_of_scripted_modules_are_in_the_tree(tmp_path, opened):

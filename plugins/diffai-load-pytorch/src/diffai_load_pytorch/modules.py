@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from diffai_lib_pickle import Inert
-from diffai_lib_pickle.tree import CLASS_KEY
+from diffai_lib_pickle.tree import CLASS_KEY, STATE_KEY
 from diffai_lib_pickle.values import safe_key
 
 from diffai_load_pytorch.builders import whole
@@ -16,6 +16,7 @@ _MODULE_KEYS = ("_parameters", "_buffers", "_modules")
 _DERIVED = {"_flat_weights", "_flat_weight_refs", "_all_weights"}
 """What recurrent layers keep of their own parameters a second time."""
 
+_HOOK = "_is_full_backward_hook"
 _MANGLED = re.compile(r"___torch_mangle_\d+\.")
 
 
@@ -37,8 +38,16 @@ def _object(value: Inert) -> Any:
     if "_modules" in attributes and "_parameters" in attributes:
         return _module(value, attributes)
     if value.path.startswith("__torch__"):
-        return {CLASS_KEY: _MANGLED.sub("", value.path), **(attributes or {"__state__": value.state})}
+        return _scripted(value, attributes)
     return value
+
+
+def _scripted(value: Inert, attributes: dict[Any, Any]) -> dict[Any, Any]:
+    """Return class and attributes of a TorchScript object."""
+    if not attributes and value.state is not None:
+        attributes = {STATE_KEY: value.state}
+    kept = {name: item for name, item in attributes.items() if name != _HOOK or not _is_empty(item)}
+    return {CLASS_KEY: _MANGLED.sub("", value.path).removeprefix("__torch__."), **kept}
 
 
 def _are_versions(metadata: Any) -> bool:
