@@ -137,7 +137,7 @@ class TestCheckpoint(LoaderTests):
     plugin = tensorflow_plugin
     dtypes = tuple(name for name, kind in NUMBERS.items() if kind < 29)
     suffix = ".index"
-    n_examples = 25
+    n_examples = 20
 
     def sample_tree(self):
         return {"strings": {"note": "written by a test"}}
@@ -152,7 +152,7 @@ class TestCheckpoint(LoaderTests):
 class TestFolder(TestCheckpoint):
     suffix = ".checkpoint"
     n_examples = 10
-    n_damaged = 60
+    n_damaged = 30
 
     def write(self, path, arrays):
         path.mkdir()

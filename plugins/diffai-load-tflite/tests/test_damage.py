@@ -172,6 +172,27 @@ def test_an_operator_that_takes_a_tensor_that_is_not_there_is_refused(failing, f
     assert failing(model(build)).reason == "refers to tensor 12, and its subgraph has 1"
 
 
+def test_one_buffer_that_is_the_elements_of_many_tensors_is_refused(failing):
+    def build(builder):
+        payload = builder.CreateByteVector(bytes(4096))
+        buffers = offsets(builder, [table(builder, 3), table(builder, 3, o0=payload)])
+        shape, name = numbers(builder, (1024,)), builder.CreateString("w")
+        tensors = [table(builder, 11, o0=shape, u2=1, o3=name) for _ in range(1000)]
+        graph = table(builder, 5, o0=offsets(builder, tensors))
+        return graph, lambda _: {"o4": buffers}
+
+    assert failing(model(build)).reason == "the same bytes are the elements of too many tensors"
+
+
+def test_a_sparse_constant_of_a_few_bytes_that_declares_gigabytes_is_refused(failing):
+    def sparsity(builder):
+        dimension = offsets(builder, [table(builder, 6, u1=1 << 30)])
+        return table(builder, 3, o0=numbers(builder, [0]), o2=dimension)
+
+    error = failing(one_tensor(shape=(1 << 30,), data=bytes(8), o6=sparsity))
+    assert error.reason == "tensor 'w' is sparse and has 1,073,741,824 elements in 8 bytes"
+
+
 def test_a_damaged_archive_behind_a_model_is_refused(failing, fixture_bytes):
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46, 0, 0)
     model_bytes = bytes(fixture_bytes("float.tflite"))

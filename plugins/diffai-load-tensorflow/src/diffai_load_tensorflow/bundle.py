@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_lib_protobuf import Message
@@ -85,7 +86,9 @@ def read_bundle(file: DataFile) -> Bundle:
             slices[entry.key] = piece
         else:
             pieces[_name(file, entry)] = piece
-    return Bundle(pieces, _parts(file, pieces, slices), n_shards, is_big)
+    parts = _parts(file, pieces, slices)
+    _check_overlaps(file, pieces, parts)
+    return Bundle(pieces, parts, n_shards, is_big)
 
 
 def _message(file: DataFile, entry: Entry) -> Message:
@@ -155,6 +158,16 @@ def _parts(file: DataFile, pieces: dict[str, Piece], slices: dict[bytes, Piece])
         place = min(piece.place for piece in slices.values())
         raise LoadError(file.name, f"{len(slices):,} slices belong to no tensor", place)
     return parts
+
+
+def _check_overlaps(file: DataFile, pieces: dict[str, Piece], parts: dict[str, tuple[Piece, ...]]) -> None:
+    """Make sure that no two tensors share bytes."""
+    stored = [piece for piece in pieces.values() if not piece.slices]
+    stored += [part for held in parts.values() for part in held]
+    stored.sort(key=lambda piece: (piece.shard, piece.offset, piece.size))
+    for before, piece in pairwise(stored):
+        if piece.shard == before.shard and piece.offset < before.offset + before.size:
+            raise LoadError(file.name, "a tensor lies in the bytes of another one", piece.place)
 
 
 def _part(file: DataFile, name: str, piece: Piece, part: Slice, slices: dict[bytes, Piece]) -> Piece:

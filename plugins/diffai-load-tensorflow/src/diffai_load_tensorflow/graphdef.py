@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.plugin import Foreign, Graph, Node, NotCompared, TensorRef, Value
 from diffai_load_tensorflow.attributes import MAX_PLAIN_BYTES, Context, entry_of, read_attributes
 from diffai_load_tensorflow.outputs import node_of, with_outputs
-from diffai_load_tensorflow.tensor_proto import constant_tensor, is_expanded, read_constant, repeated, texts_of
+from diffai_load_tensorflow.tensor_proto import constant_tensor, expanded_bytes, read_constant, repeated, texts_of
 from diffai_load_tensorflow.types import STRING, item_bytes, type_name
 from diffai_load_tensorflow.wording import shown
 
@@ -25,6 +25,8 @@ _NAME, _OP, _INPUT, _DEVICE, _ATTRIBUTE = range(1, 6)
 _SIGNATURE, _BODY, _RETURNS, _FUNCTION_ATTRIBUTE, _CONTROL_RETURNS = 1, 3, 4, 5, 6
 _FUNCTION, _GRADIENT = 1, 2
 MAX_NODES = 2_000_000
+MAX_EXPANDED = 256 << 20
+"""Bytes of a file that are elements repeated to the end of their constants; more of it are entries of the tree."""
 CALLS_OUT = frozenset(
     {"PyFunc", "EagerPyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "LoadLibrary"}
 )
@@ -43,6 +45,7 @@ class GraphContents:
         foreign: What it calls outside.
         not_readable: What can be none of these.
         n_nodes: Nodes so far.
+        n_expanded: Bytes so far that are repeated elements.
         cache: Short attributes by their bytes.
     """
 
@@ -53,6 +56,7 @@ class GraphContents:
     foreign: list[Foreign] = field(default_factory=list)
     not_readable: list[NotCompared] = field(default_factory=list)
     n_nodes: int = 0
+    n_expanded: int = 0
     cache: dict[bytes, Any] = field(default_factory=dict)
 
     @property
@@ -166,9 +170,10 @@ def _add_constant(contents: GraphContents, name: str, constant: Constant) -> Non
     elif constant.dtype is None:
         reason = f"a constant of type {type_name(constant.type)}, which this loader cannot read"
         contents.not_readable.append(NotCompared(name, reason))
-    elif is_expanded(constant):
+    elif contents.n_expanded + (more := expanded_bytes(constant)) > MAX_EXPANDED:
         contents.constants[name] = repeated(constant)
     else:
+        contents.n_expanded += more
         contents.tensors[name] = constant_tensor(constant, name)
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from diffai_core.plugin import DataFile, DType, TensorRef
 
-MAX_EXPANDED = 256 << 20
-"""Bytes to which a constant may grow that repeats its last element; larger ones are entries of the tree."""
 _DTYPE, _SHAPE, _CONTENT, _STRINGS, _FLOAT8 = 1, 2, 4, 8, 18
 _FIELDS = {
     "float32": 5,
@@ -101,13 +99,13 @@ def field_of(kind: DType) -> int:
     return _FIELDS.get(kind.name, _FLOAT8)
 
 
-def is_expanded(constant: Constant) -> bool:
-    """Whether a constant is so much larger than what is written of it that nobody should write it out."""
+def expanded_bytes(constant: Constant) -> int:
+    """Return how many bytes of a constant are repetition, at least."""
     kind = constant.dtype
     if kind is None or constant.content is not None:
-        return False
+        return 0
     size = constant.message.end - constant.message.start
-    return constant.numel * item_bytes(kind) > max(MAX_EXPANDED, 8 * size)
+    return max(constant.numel * item_bytes(kind) - 8 * size, 0)  # a number takes a byte at least
 
 
 def constant_tensor(constant: Constant, name: str) -> TensorRef:

@@ -23,7 +23,9 @@ _WITHOUT_ELEMENTS = frozenset({"", "string", "resource", "variant"})
 STRING = _NAMES.index("string")
 MAX_DIMENSIONS = 254
 """TensorFlow's limit."""
-MAX_ELEMENTS = 1 << 60
+MAX_ARRAY_DIMENSIONS = 64
+"""NumPy's limit."""
+MAX_ELEMENTS = 1 << 58
 
 
 def type_name(number: int) -> str:
@@ -79,6 +81,6 @@ def full_shape(message: Message, shape: tuple[int | None, ...] | None) -> tuple[
     elements = 1
     for length in shape or ():
         elements *= max(length or 0, 1)
-    if shape is None or None in shape or elements > MAX_ELEMENTS:
+    if shape is None or None in shape or elements > MAX_ELEMENTS or len(shape) > MAX_ARRAY_DIMENSIONS:
         raise message.error("a tensor has a shape that no tensor can have")
     return tuple(length for length in shape if length is not None)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from diffai_load_tflite.model import Model, Subgraph, Tensor
 
 IDENTIFIER = b"TFL3"
+_MAX_SHARING = 64
+"""Subgraphs share their weights, but not without end."""
 _VERSION, _DESCRIPTION, _METADATA, _SIGNATURES = 0, 3, 6, 7
 _SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS, _SIGNATURE_KEY, _SIGNATURE_SUBGRAPH = 0, 1, 2, 4
 
@@ -37,6 +39,7 @@ class _Contents:
     strings: dict[str, Any] = field(default_factory=dict)
     quantization: dict[str, Any] = field(default_factory=dict)
     not_readable: list[NotCompared] = field(default_factory=list)
+    n_bytes: int = 0
 
 
 def open_tflite(source: Source, options: Mapping[str, Any]) -> Artifact:  # noqa: ARG001 - every loader's signature
@@ -79,6 +82,10 @@ def _artifact(source: Source, file: DataFile) -> Artifact:
 def _add(contents: _Contents, tensor: Tensor, subgraph: Subgraph) -> None:
     """Add a tensor of a subgraph: its elements if it is a constant, and what else is known of it."""
     scales = None
+    contents.n_bytes += tensor.data.length if tensor.data else 0
+    buffer = tensor.table.buffer
+    if contents.n_bytes > _MAX_SHARING * buffer.file.size:
+        raise buffer.error("the same bytes are the elements of too many tensors", tensor.table.at)
     if tensor.is_external:
         reason = "its elements lie in another file (an external buffer), which is not read"
         contents.not_readable.append(NotCompared(tensor.name, reason))

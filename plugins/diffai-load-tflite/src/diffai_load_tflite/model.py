@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_DIMENSIONS = 64
 """NumPy's limit."""
-MAX_ELEMENTS = 1 << 60
+MAX_ELEMENTS = 1 << 58
 NO_TENSOR = -1
 """Stands in lists of inputs for one that was left out."""
 _MODEL_SUBGRAPHS, _MODEL_BUFFERS = 2, 4

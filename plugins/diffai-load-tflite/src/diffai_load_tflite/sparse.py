@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_STORED = 16 << 20
 """Elements stored of a sparse constant; where each goes takes 24 bytes of memory."""
+MAX_RATIO = 4096
+"""Elements of a sparse constant for each of those that are stored; small ones may have more."""
+_SMALL = 1 << 20
 _TRAVERSAL_ORDER, _BLOCK_MAP, _DIMENSIONS = 0, 1, 2
 _FORMAT, _DENSE_SIZE, _SEGMENTS_TYPE, _SEGMENTS, _INDICES_TYPE, _INDICES = range(6)
 _SPARSE = 1
@@ -69,6 +72,12 @@ def sparse_tensor(tensor: Tensor, kind: DType, table: Table) -> BlockTensor:
         raise table.buffer.error(
             f"tensor {shown(tensor.name)} is sparse and has more than {MAX_STORED:,} elements", table.at
         )
+    numel = 1
+    for length in tensor.shape:
+        numel *= length
+    if numel > max(_SMALL, MAX_RATIO * tensor.data.length):
+        reason = f"tensor {shown(tensor.name)} is sparse and has {numel:,} elements in {tensor.data.length:,} bytes"
+        raise table.buffer.error(reason, table.at)
     sparse = Sparse(table.buffer.file, tensor.data, kind, tensor.shape, _levels(tensor, table))
     return BlockTensor(
         name=tensor.name,
