@@ -249,7 +249,8 @@ class _Choice:
             return trusting
         known = known_by_content(self._head, self._size)
         something_else = known is not None and not _is_installed(known, self._registry)
-        says_little = self._source.path.suffix.lower() in GENERIC_SUFFIXES
+        suffix = self._source.path.suffix.lower()
+        says_little = suffix in GENERIC_SUFFIXES and max(map(self._suffix_length, matching)) == len(suffix)
         return [] if something_else or says_little else matching
 
     def _with_suffix(self, loaders: Iterable[Loader]) -> list[Loader]:

@@ -316,3 +316,11 @@ def test_a_broken_reporter_is_named_instead_of_one_to_install(reporters):
     with pytest.raises(UsageError) as caught:
         choose_reporter(reporters._replace(broken=(broken,)), "document", "html", "--format")
     assert str(caught.value) == f"--format html: no such format; installed: json; {broken}"
+
+
+def test_a_longer_ending_of_a_name_tells_more_than_a_suffix_that_may_stand_for_anything(
+    registry_of, loader, file, code
+):
+    code.no = lambda _head, _size: False
+    registry = registry_of(loader("vocab", suffixes=("vocab.bin",), sniff="fake_loaders:no"))
+    assert chosen(file("my-vocab.bin"), registry) == "vocab"

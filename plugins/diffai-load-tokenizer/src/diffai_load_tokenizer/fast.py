@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_lib_json import parse_json
 
 from diffai_core.plugin import LoadError, read_text
-from diffai_load_tokenizer.vocabulary import MAX_BYTES, open_tree, ranks, vocabulary
+from diffai_load_tokenizer.vocabulary import MAX_BYTES, open_tree, plain_ranks, ranks, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,8 @@ def _read(file: DataFile) -> dict[str, Any]:
     tree = {key: value for key, value in document.items() if key not in {"model", "added_tokens"}}
     parts = _vocabulary(model.pop("vocab", None), file)
     if "merges" in model:
-        parts |= ranks(_pair(merge, file) for merge in _list(model.pop("merges"), "merges", file))
+        merges = _list(model.pop("merges"), "merges", file)
+        parts |= plain_ranks(merges) or ranks(_pair(merge, file) for merge in merges)
     parts |= {"model": model, "added_tokens": _added_tokens(document.get("added_tokens"), file)}
     clash = tree.keys() & parts
     if clash:

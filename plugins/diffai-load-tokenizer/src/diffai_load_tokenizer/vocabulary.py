@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import chain
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import Artifact
@@ -66,6 +68,23 @@ def ranks(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
         if found.setdefault(merge, rank) != rank:
             again.append([merge, rank])
     return {"merges": found, "duplicate_merges": again} if again else {"merges": found}
+
+
+def plain_ranks(merges: Sequence[Any]) -> dict[str, Any] | None:
+    """Return what :func:`ranks` does, in half the time, where all merges are written alike and none is special."""
+    kinds = set(map(type, merges))
+    if kinds == {list} and set(map(len, merges)) == {2} and set(map(type, chain.from_iterable(merges))) == {str}:
+        merges, kinds = list(map(" ".join, merges)), {str}
+    if kinds != {str}:
+        return None
+    # One space in each: a token with a space, or none beside it, is what the slow way sees to.
+    found = dict(zip(merges, range(len(merges)), strict=True))
+    if len(found) < len(merges) or set(map(_count_spaces, merges)) != {1}:
+        return None
+    return {"merges": found}
+
+
+_count_spaces = methodcaller("count", " ")
 
 
 @cache
