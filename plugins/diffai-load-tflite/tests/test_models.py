@@ -61,6 +61,18 @@ def test_dequantised_values_are_bit_for_bit_those_of_the_reference_kernel(opened
             assert found.tobytes() == wanted.tobytes()
 
 
+def test_blocks_of_a_row_have_a_scale_each(opened, expected):
+    ref = opened("blockwise.tflite").tensors["weights"]
+    assert (ref.quantization.scheme, ref.quantization.bits, ref.quantization.group_size) == ("int4_blockwise", 4, 32)
+    codes = (np.arange(8 * 64) % 16 - 8).astype(np.float32).reshape(8, 64)
+    scales = ((np.arange(16) + 1).reshape(8, 2) / 32).astype(np.float32)
+    for size in (1, 4, 20, 256, 1 << 20):
+        found = np.concatenate([block.copy() for block in ref.blocks(size)]).reshape(ref.shape)
+        assert np.array_equal(found, codes * np.repeat(scales, 32, axis=1))
+    # XNNPACK rounds on the way
+    assert np.allclose(found, expected["blockwise.tflite|weights"], rtol=1e-6, atol=1e-6)
+
+
 def test_schemes_name_type_and_axis(opened):
     found = {
         key: (ref.quantization.scheme, ref.quantization.bits, ref.quantization.axis)
