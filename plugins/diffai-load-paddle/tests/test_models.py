@@ -115,3 +115,19 @@ def test_bfloat16_is_what_numpy_calls_uint16(opened):
     ref = opened("single.pdtensor").tensors["tensor"]
     assert ref.dtype.name == "bfloat16"
     assert ref.read().astype(np.float32).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_bodies_of_branches_and_loops_are_graphs(opened):
+    graph = opened("pir_branches").graph
+    branch = next(node for node in graph.nodes if node.op == "if")
+    loop = next(node for node in graph.nodes if node.op == "while")
+    sides = [branch.attributes[f"region {side}"] for side in (0, 1)]
+    assert [[node.op for node in side.nodes][:2] for side in sides] == [["matmul", "add"]] * 2
+    assert sides[0].nodes[0].inputs == ("x", "linear_1.w_0")
+    assert sides[1].nodes[0].inputs == ("x", "linear_2.w_0")
+    assert sides[0].nodes[-1].op == "cf::yield"
+    body = loop.attributes["region 0"]
+    assert {name: (value.dtype, value.shape) for name, value in body.inputs.items()} == {
+        "%-1": ("int64", (1,)),
+        "%-2": ("float32", (None, 4)),
+    }

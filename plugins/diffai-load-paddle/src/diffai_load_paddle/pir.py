@@ -77,16 +77,15 @@ class _Reader:
             raise ValueError("regions are nested too deeply")
         names = dict(names) if depth else names
         nodes: list[Node] = []
-        arguments: list[str] = []
+        arguments: dict[str, Value] = {}
         for block in region["blocks"]:
             for argument in block["args"]:
-                names[_number(argument["#"] if "#" in argument else argument["%"])] = (
-                    f"%{argument.get('#', argument.get('%'))}"
-                )
-                arguments.append(f"%{argument.get('#', argument.get('%'))}")
+                number = _number(argument["#"])
+                names[number] = f"%{number}"
+                arguments[f"%{number}"] = _type(argument)
             for operator in block["ops"]:
                 nodes += self._operator(operator, names, depth)
-        return Graph(tuple(nodes), dict.fromkeys(arguments, Value()))
+        return Graph(tuple(nodes), arguments)
 
     def _operator(self, operator: Any, names: dict[int, str], depth: int) -> Iterator[Node]:
         """Yield the node of an operator; parameters, inputs and outputs are none."""
