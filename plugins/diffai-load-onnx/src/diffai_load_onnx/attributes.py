@@ -15,7 +15,7 @@ from diffai_load_onnx.tensors import TypedField, open_typed, taken_apart
 from diffai_load_onnx.types import type_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from diffai_lib_protobuf import Field, Message
 
@@ -66,7 +66,7 @@ class Found(NamedTuple):
         message: All of it.
         name: Its name.
         kind: Field that holds its value; 0 if there is none.
-        values: How many fields hold it, and the first of them.
+        values: The first fields that hold it, and how many there are; the last of a single value.
         refers_to: Name of the attribute of a function that it takes its value from.
         doc: Its documentation.
     """
@@ -74,9 +74,24 @@ class Found(NamedTuple):
     message: Message
     name: str
     kind: int
-    values: tuple[Field, int] | None
+    values: tuple[list[Field], int] | None
     refers_to: str
     doc: Field | None
+
+    @property
+    def first(self) -> Field:
+        """The first field of the value; there is one."""
+        assert self.values is not None
+        return self.values[0][0]
+
+    def parts(self) -> Iterable[Field]:
+        """Return all fields of the value, in order."""
+        if self.values is None:
+            return ()
+        held, count = self.values
+        if len(held) == count:
+            return held
+        return (part for part in self.message.fields() if part.number == self.kind)
 
 
 def attribute_of(message: Message, contents: Contents) -> Found:
@@ -87,7 +102,7 @@ def attribute_of(message: Message, contents: Contents) -> Found:
     """
     name = refers_to = ""
     doc, kind = None, 0
-    values: dict[int, tuple[Field, int]] = {}
+    values: dict[int, tuple[list[Field], int]] = {}
     for found in message.fields():
         number = found.number
         if number == _NAME:
@@ -99,8 +114,12 @@ def attribute_of(message: Message, contents: Contents) -> Found:
         elif number == _DOC:
             doc = found
         elif number in _READERS:
-            first, count = values.get(number, (found, 0))
-            values[number] = (first if number in _LISTS else found), count + 1
+            held, count = values.get(number, ([], 0))
+            if number not in _LISTS:
+                held, count = [], 0
+            if count <= MAX_LISTED:
+                held.append(found)
+            values[number] = held, count + 1
         else:
             contents.add_unknown(found, "attribute")
     if not kind and len(values) == 1:
@@ -154,7 +173,7 @@ def as_tensor(found: Found, file: DataFile, numpy_name: str, *, scalar: bool = F
     dtype_, wire = dtype(numpy_name), FIXED32 if numpy_name == "float32" else VARINT
     if found.values is None:
         return FileTensor(name="", shape=(0,), dtype=dtype_, file=file, offset=found.message.start)
-    first, count = found.values
+    first, count = found.first, found.values[1]
     if numpy_name == "float32" and count == 1:
         n_numbers = first.packed_count(FIXED32)
         shape = () if scalar else (n_numbers,)
@@ -172,9 +191,7 @@ def as_tensor(found: Found, file: DataFile, numpy_name: str, *, scalar: bool = F
 def _length(found: Found) -> int:
     """Return how many numbers a list holds."""
     n_numbers = 0
-    for part in found.message.fields():
-        if part.number != found.kind:
-            continue
+    for part in found.parts():
         if found.kind == _FLOATS:
             n_numbers += part.packed_count(FIXED32)
         else:
@@ -184,12 +201,11 @@ def _length(found: Found) -> int:
 
 def _numbers(found: Found, around: Surroundings) -> Any:
     assert found.values is not None
-    first, count = found.values
+    first, count = found.first, found.values[1]
     around.contents.budget.take(first, min(count, MAX_LISTED))
     is_float = found.kind == _FLOATS
     if count <= MAX_LISTED and (first.wire != LENGTH or first.value <= MAX_LISTED * 4):
-        parts = [part for part in found.message.fields() if part.number == found.kind]
-        values = [value for part in parts for value in (part.all_float32() if is_float else part.all_signed())]
+        values = [value for part in found.parts() for value in (part.all_float32() if is_float else part.all_signed())]
         if len(values) <= MAX_LISTED:
             return values
     name = "float32" if is_float else "int64"
@@ -203,17 +219,15 @@ def _texts(found: Found, around: Surroundings) -> Any:
     _, count = found.values
     if count > MAX_TEXTS:
         return {"count": count, **around.contents.budget.digest(found.message)}
-    return [around.contents.budget.text(part) for part in found.message.fields() if part.number == found.kind]
+    return [around.contents.budget.text(part) for part in found.parts()]
 
 
 def _tensor(found: Found, around: Surroundings) -> Any:
-    assert found.values is not None
-    return _tensor_value(found.values[0].message(), around, around.where)
+    return _tensor_value(found.first.message(), around, around.where)
 
 
 def _tensors(found: Found, around: Surroundings) -> Any:
-    parts = [part for part in found.message.fields() if part.number == found.kind]
-    return [_tensor_value(part.message(), around, f"{around.where}[{i}]") for i, part in enumerate(parts)]
+    return [_tensor_value(part.message(), around, f"{around.where}[{i}]") for i, part in enumerate(found.parts())]
 
 
 def _tensor_value(message: Message, around: Surroundings, name: str) -> Any:
@@ -228,39 +242,33 @@ def _tensor_value(message: Message, around: Surroundings, name: str) -> Any:
 
 
 def _sparse(found: Found, around: Surroundings) -> Any:
-    parts = [part for part in found.message.fields() if part.number == found.kind]
-    for i, part in enumerate(parts):
+    for i, part in enumerate(found.parts()):
         around.contents.add_sparse(part.message(), around.scope, f"{around.where}[{i}]" if i else around.where)
-    return {"sparse tensors": len(parts)}
+    return {"sparse tensors": found.values[1] if found.values else 0}
 
 
 def _graph(found: Found, around: Surroundings) -> Any:
-    assert found.values is not None
-    return around.read_graph(found.values[0].message(), around.where)
+    return around.read_graph(found.first.message(), around.where)
 
 
 def _graphs(found: Found, around: Surroundings) -> Any:
-    parts = [part for part in found.message.fields() if part.number == found.kind]
-    return [around.read_graph(part.message(), f"{around.where}[{i}]") for i, part in enumerate(parts)]
+    return [around.read_graph(part.message(), f"{around.where}[{i}]") for i, part in enumerate(found.parts())]
 
 
 def _types(found: Found, around: Surroundings) -> Any:
-    parts = [part for part in found.message.fields() if part.number == found.kind]
-    texts = [type_text(part.message(), around.contents) for part in parts]
+    texts = [type_text(part.message(), around.contents) for part in found.parts()]
     return texts[-1] if found.kind == _TP else texts
 
 
 def _single(read: Callable[[Field], Any]) -> Callable[[Found, Surroundings], Any]:
     def value(found: Found, _: Surroundings) -> Any:
-        assert found.values is not None
-        return read(found.values[0])
+        return read(found.first)
 
     return value
 
 
 def _text(found: Found, around: Surroundings) -> Any:
-    assert found.values is not None
-    return around.contents.budget.text(found.values[0])
+    return around.contents.budget.text(found.first)
 
 
 _READERS: dict[int, Callable[[Found, Surroundings], Any]] = {

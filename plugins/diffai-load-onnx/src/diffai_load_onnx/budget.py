@@ -43,14 +43,20 @@ class Budget:
         Raises:
             LoadError: If it is no text or too long, or the model holds too much text.
         """
-        self._charge(field)
+        self._items -= 1
+        self._bytes -= field.value
+        if self._items < 0 or self._bytes < 0 or field.wire != LENGTH:
+            self._refuse(field)
         return field.text(MAX_NAME)
 
     def text(self, field: Field) -> Any:
         """Return a text or bytes; size and digest of long ones."""
         if field.expect(LENGTH).value > MAX_NAME:
             return _digest(field.owner.source, field.start, field.value)
-        self._charge(field)
+        self.take(field)
+        self._bytes -= field.value
+        if self._bytes < 0:
+            self._refuse(field)
         data = field.data(MAX_NAME)
         try:
             return data.decode()
@@ -62,11 +68,10 @@ class Budget:
         self.take(message)
         return _digest(message.source, message.start, message.end - message.start)
 
-    def _charge(self, field: Field) -> None:
-        self.take(field)
-        self._bytes -= field.expect(LENGTH).value
-        if self._bytes < 0:
-            raise field.error(f"the model holds more than {MAX_TEXT_BYTES >> 20:,} MiB of names and texts")
+    def _refuse(self, field: Field) -> None:
+        field.expect(LENGTH)
+        self.take(field, 0)
+        raise field.error(f"the model holds more than {MAX_TEXT_BYTES >> 20:,} MiB of names and texts")
 
 
 def _digest(source: ByteSource, start: int, length: int) -> dict[str, Any]:

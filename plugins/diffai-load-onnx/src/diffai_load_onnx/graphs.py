@@ -163,6 +163,7 @@ def _raw_node(message: Message, contents: Contents) -> _RawNode:
             contents.budget.take(found)
             raw.attributes.append(found)
         elif number in {_NODE_DOC, _NODE_METADATA, _DEVICES}:
+            contents.budget.take(found)
             raw.notes.append(found)
         else:
             contents.add_unknown(found, "node")
@@ -199,19 +200,18 @@ def _add_constant(raw: _RawNode, attributes: list[Found], contents: Contents, sc
     if len(attributes) != 1 or len(raw.outputs) != 1 or attributes[0].refers_to or attributes[0].values is None:
         return False
     found, name = attributes[0], raw.outputs[0]
-    first = attributes[0].values[0]
     if name in scope.keys:
         raise found.message.error(f"the graph gives two values the name {name[:80]!r}")
     if found.name == "value" and found.kind == _TENSOR_VALUE:
-        contents.add_tensor(first.message(), scope, name)
+        contents.add_tensor(found.first.message(), scope, name)
     elif found.name == "sparse_value" and found.kind == _SPARSE_VALUE:
-        contents.add_sparse(first.message(), scope, name)
+        contents.add_sparse(found.first.message(), scope, name)
     elif found.name in _SCALARS or found.name in _LISTS:
         scalar = found.name in _SCALARS
         dtype = _SCALARS[found.name] if scalar else _LISTS[found.name]
         contents.add_plain(as_tensor(found, contents.file, dtype, scalar=scalar), scope, name)
     elif found.name in _TEXTS:
-        texts = [contents.budget.text(part) for part in found.message.fields() if part.number == found.kind]
+        texts = [contents.budget.text(part) for part in found.parts()]
         shape = [] if found.name == _TEXTS[0] else [len(texts)]
         contents.add_strings(scope, name, {"shape": shape, "values": texts})
     else:

@@ -25,6 +25,8 @@ MAX_DIMENSIONS = 64
 """NumPy's limit."""
 MAX_ARRAY_BITS = 1 << 66
 """2⁶³ bytes, what an index can count."""
+MAX_NOTES = 1 << 12
+"""Most entries of documentation and metadata of one tensor."""
 MAX_STRINGS = 1 << 20
 """Most elements of a tensor of texts."""
 
@@ -100,6 +102,8 @@ def taken_apart(message: Message) -> Stored:  # noqa: C901 - one case for each f
             stored.is_segment = True
         elif number in {_DOC, _METADATA}:
             stored.notes.append(found)
+            if len(stored.notes) > MAX_NOTES:
+                raise found.error(f"a tensor has more than {MAX_NOTES:,} entries of documentation and metadata")
         else:
             stored.unknown = found
     return stored

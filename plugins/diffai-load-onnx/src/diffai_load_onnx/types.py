@@ -32,6 +32,7 @@ def value_of(message: Message, contents: Contents, path: str) -> tuple[str, Valu
             value, denotation = _type_of(found.message(), contents)
             notes.extend(denotation)
         elif found.number in {_DOC, _METADATA}:
+            contents.budget.take(found)
             notes.append(found)
         else:
             contents.add_unknown(found, "value")
