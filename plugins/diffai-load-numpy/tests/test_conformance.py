@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-
 import numpy as np
 from diffai_load_numpy import plugin as numpy_plugin
 
@@ -47,14 +44,7 @@ class TestNpz(LoaderTests):
         self.save(path, **self.sample(), words=WORDS)
 
     def sample_tree(self):
-        file = io.BytesIO()
-        np.save(file, WORDS)
-        file.seek(0)
-        assert np.lib.format.read_magic(file) == (1, 0)
-        np.lib.format.read_array_header_1_0(file)
-        payload = file.read()
-        digest = hashlib.blake2b(payload, digest_size=32).hexdigest()
-        return {"words": {"dtype": "object", "shape": [3], "bytes": len(payload), "blake2b": digest}}
+        return {"words": {"dtype": "object", "shape": [3], "elements": ["a", None, 3.5]}}
 
 
 class TestCompressedNpz(TestNpz):

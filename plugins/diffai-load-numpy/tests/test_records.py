@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +11,8 @@ from diffai_lib_numpy import arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from diffai_core.plugin import LoadError
 
 RECORDS = hnp.nested_dtypes(
     subtype_strategy=st.one_of(
@@ -106,35 +107,63 @@ def test_objects_are_never_unpickled(tmp_path, opened, save):
     array = np.array([Bomb(str(folder))], object)
     np.save(tmp_path / "a.npy", array)
     save(tmp_path / "a.npz", x=array)
-    pickled = pickle.dumps(array, protocol=4)
     for path, key in (("a.npy", "array"), ("a.npz", "x")):
         artifact = opened(tmp_path / path)
         assert not artifact.tensors
-        assert artifact.tree[key] | {"bytes": 0, "blake2b": ""} == {
-            "dtype": "object",
-            "shape": [1],
-            "bytes": 0,
-            "blake2b": "",
-        }
-        assert artifact.tree[key]["bytes"] == len(pickled)
+        assert artifact.tree[key]["dtype"] == "object"
+        assert artifact.tree[key]["elements"] == [{"__class__": f"{os.name}.mkdir", "__args__": [str(folder)]}]
+        assert [foreign.name for foreign in artifact.foreign] == [f"{os.name}.mkdir"]
     assert not folder.exists()
     np.load(tmp_path / "a.npy", allow_pickle=True)
     assert folder.exists()  # it would have
 
 
-def test_object_arrays_are_equal_exactly_when_their_bytes_are(tmp_path, opened):
-    for name, last in (("a.npy", 3), ("b.npy", 3), ("c.npy", 4)):
-        np.save(tmp_path / name, np.array([1, "x", last], object))
-    a, b, c = (opened(tmp_path / name).tree for name in ("a.npy", "b.npy", "c.npy"))
-    assert a == b
-    assert a != c
+def test_objects_are_in_the_tree_and_arrays_among_them_are_tensors(tmp_path, opened):
+    weights = {"conv": {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2, ">f4")}, "name": "net"}
+    value = np.array([1, "x", None, np.arange(5000), {"a": (1, 2)}], object)
+    np.save(tmp_path / "a.npy", weights)
+    np.savez(tmp_path / "a.npz", value=value, weights=weights)
+    np.savez_compressed(tmp_path / "b.npz", value=value)
+    artifact = opened(tmp_path / "a.npy")
+    assert artifact.tree == {"array": {"dtype": "object", "shape": [], "elements": {"name": "net"}}}
+    assert artifact.tensors["array.conv.w"].read().tolist() == weights["conv"]["w"].tolist()
+    assert artifact.tensors["array.conv.b"].read().tolist() == [1, 1]
+    for name in ("a.npz", "b.npz"):
+        artifact = opened(tmp_path / name)
+        assert artifact.tree["value"]["elements"] == {"0": 1, "1": "x", "2": None, "4": {"a": [1, 2]}}
+        assert artifact.tensors["value.3"].read().tolist() == list(range(5000))
+        assert artifact.foreign == ()
+    assert opened(tmp_path / "a.npz").tensors["weights.conv.w"].shape == (2, 3)
 
 
-def test_records_that_hold_objects_are_one_opaque_value(tmp_path, opened):
+def test_object_arrays_may_follow_each_other_in_one_file(tmp_path, opened):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.save(file, np.array([1, None], object))
+        np.save(file, np.array(["x"], object))
+        np.save(file, np.ones(3))
+    artifact = opened(tmp_path / "a.npy")
+    assert [artifact.tree[key]["elements"] for key in ("array", "array[1]")] == [[1, None], ["x"]]
+    assert list(artifact.tensors) == ["array[2]"]
+
+
+@pytest.mark.parametrize(
+    "change", [(b"K\x02\x85", b"K\x03\x85"), (b"_reconstruct", b"_reconstrucT"), (b"t\x94b.", b"t\x94b")]
+)
+def test_a_pickle_that_is_not_the_array_of_the_header_is_an_error(tmp_path, opened, change):
+    np.save(tmp_path / "a.npy", np.array([1, None], object))
+    data = (tmp_path / "a.npy").read_bytes()
+    assert change[0] in data
+    (tmp_path / "a.npy").write_bytes(data.replace(*change))
+    with pytest.raises(LoadError):
+        opened(tmp_path / "a.npy")
+
+
+def test_records_that_hold_objects_are_lists_of_their_fields(tmp_path, opened):
     np.save(tmp_path / "a.npy", np.array([(1, None)], [("n", "<i4"), ("o", "O")]))
     artifact = opened(tmp_path / "a.npy")
     assert not artifact.tensors
     assert artifact.tree["array"]["dtype"] == "struct{n: int32, o: object}"
+    assert artifact.tree["array"]["elements"] == [[1, None]]
 
 
 def test_elements_too_large_for_a_block_are_compared_by_digest(tmp_path, opened, monkeypatch):

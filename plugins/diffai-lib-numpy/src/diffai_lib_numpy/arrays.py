@@ -15,11 +15,14 @@ from diffai_lib_numpy.array_bytes import ArrayBytes
 from diffai_lib_numpy.header import Header, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from diffai_lib_zip.payload import Payload
+
+    AddObjects = Callable[["Contents", str, Payload, Header], int]
     from numpy.typing import NDArray
 
+    from diffai_core.plugin import Foreign
     from diffai_lib_numpy.layout import Field
 
 MAX_ELEMENT_BYTES = 16 << 20
@@ -37,11 +40,13 @@ class Contents:
         tensors: Tensors by key.
         tree: Entries that are no tensors, by key.
         not_readable: What can be neither.
+        foreign: What pickles in the file would import beyond what arrays need.
     """
 
     tensors: dict[str, TensorRef] = field(default_factory=dict)
     tree: dict[str, Any] = field(default_factory=dict)
     not_readable: list[NotCompared] = field(default_factory=list)
+    foreign: list[Foreign] = field(default_factory=list)
 
     def add(self, key: str, value: Any, payload: Payload) -> None:
         """Add a tensor or an entry of the tree.
@@ -55,7 +60,9 @@ class Contents:
         place[key] = value
 
 
-def add_array(contents: Contents, key: str, payload: Payload, *, exact: bool) -> int:
+def add_array(
+    contents: Contents, key: str, payload: Payload, *, exact: bool, add_objects: AddObjects | None = None
+) -> int:
     """Add the array that starts ``payload``; return how many bytes it takes.
 
     Args:
@@ -63,15 +70,22 @@ def add_array(contents: Contents, key: str, payload: Payload, *, exact: bool) ->
         key: Its key.
         payload: Its bytes, header included.
         exact: Whether nothing may follow it.
+        add_objects: Called with the same and the header for an array of Python objects; returns how many bytes it
+            takes. Without it such an array is told by its digest.
 
     Raises:
         LoadError: If it is damaged, or its header does not fit its size.
     """
     reader = payload.reader()
     header = read_header(payload, reader)
-    if header.layout.has_objects:
+    if header.layout.has_objects and add_objects is None:
         contents.add(key, _described(header) | digest_of(payload, header.length), payload)
         return payload.size
+    if header.layout.has_objects and add_objects is not None:
+        end = add_objects(contents, key, payload, header)
+        if exact and end < payload.size:
+            raise payload.error(f"{payload.size - end:,} bytes follow the pickle of the array", end)
+        return end
     end = header.length + header.nbytes
     if end > payload.size or (exact and end < payload.size):
         held = payload.size - header.length

@@ -15,6 +15,8 @@ from diffai_core.plugin import Artifact, LoadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from diffai_lib_numpy.header import Header
+
     from diffai_core.plugin import DataFile, Source
 
 KEY = "array"
@@ -34,7 +36,7 @@ def open_npy(source: Source, _options: Mapping[str, Any]) -> Artifact:
 
     Returns:
         Tensors under ``array``, ``array[1]`` …, and ``array.FIELD`` for each field of records; arrays of Python
-        objects in the tree, as size and digest.
+        objects in the tree, arrays inside of them under their dotted path.
 
     Raises:
         LoadError: If it is damaged.
@@ -49,8 +51,8 @@ def open_npz(source: Source, _options: Mapping[str, Any]) -> Artifact:
         source: The file.
 
     Returns:
-        Tensors under the names of the members without ``.npy``; in the tree, size and digest of members that are
-        no arrays or hold Python objects.
+        Tensors under the names of the members without ``.npy``; in the tree, arrays of Python objects,
+        and size and digest of members that are no arrays.
 
     Raises:
         LoadError: If the archive or one of its headers is damaged; damaged data are found when they are read.
@@ -69,20 +71,27 @@ def _open(source: Source, name: str, read: Callable[[DataFile], Contents]) -> Ar
         tensors=contents.tensors,
         tree=contents.tree,
         files=(file,),
+        foreign=tuple(contents.foreign),
         not_readable=tuple(contents.not_readable),
     )
 
 
 def _read_arrays(file: DataFile) -> Contents:
     contents = Contents()
-    place = add_array(contents, KEY, _rest(file, 0), exact=False)
+    place = add_array(contents, KEY, _rest(file, 0), exact=False, add_objects=_add_objects)
     number = 1
     while place < file.size:
         if number == MAX_MEMBERS or file.read(place, min(len(MAGIC), file.size - place)) != MAGIC:
             raise LoadError(file.name, f"{file.size - place:,} bytes follow the array, and they are no array", place)
-        place += add_array(contents, f"{KEY}[{number}]", _rest(file, place), exact=False)
+        place += add_array(contents, f"{KEY}[{number}]", _rest(file, place), exact=False, add_objects=_add_objects)
         number += 1
     return contents
+
+
+def _add_objects(contents: Contents, key: str, payload: Payload, header: Header) -> int:
+    from diffai_load_numpy.objects import add_objects  # few files hold objects
+
+    return add_objects(contents, key, payload, header)
 
 
 def _rest(file: DataFile, start: int) -> Region:
@@ -96,7 +105,7 @@ def _read_archive(file: DataFile) -> Contents:
         payload = MemberPayload(file, member)
         key = member.name.removesuffix(_SUFFIX)
         if member.name.endswith(_SUFFIX) or _is_array(payload):
-            add_array(contents, key, payload, exact=True)
+            add_array(contents, key, payload, exact=True, add_objects=_add_objects)
         else:
             contents.add(key, digest_of(payload), payload)
     if directory.comment:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from diffai_lib_pickle import Source, Unpickled
     from diffai_lib_zip import Payload
 
-    from diffai_core.plugin import DataFile, Foreign, Graph
+    from diffai_core.plugin import DataFile, Graph
     from diffai_load_pytorch.tensors import Role
 
 ROOT = "tensor"
@@ -49,7 +49,6 @@ class Assembly(Contents):
 
     def __init__(self, file_bytes: int) -> None:
         super().__init__()
-        self.foreign: list[Foreign] = []
         self.graph: Graph | None = None
         self._left = _MOST_SHARING * file_bytes + _ALWAYS_ALLOWED
 
