@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_load_tensorflow.tensor_proto import plain_constant, read_constant
+from diffai_load_tensorflow.tensor_proto import plain_constant, read_constant, text_of
 from diffai_load_tensorflow.types import read_shape, type_name
-from diffai_load_tensorflow.wording import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_PLAIN_BYTES = 1024
 """Elements of so many bytes are shown in an attribute; of more there is a digest."""
-MAX_TEXT = 1 << 28
 _LIST, _TEXT, _INTEGER, _FLOAT, _BOOL, _TYPE, _SHAPE, _TENSOR, _PLACEHOLDER, _FUNCTION = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _KEY, _VALUE = 1, 2
 _LIST_FUNCTION = 9
@@ -124,7 +122,7 @@ def _function(field: Field, context: Context) -> dict[str, Any]:
 
 
 _READERS: dict[int, Callable[[Field, Context], Any]] = {
-    _TEXT: lambda field, _: plain(field.data(MAX_TEXT)),
+    _TEXT: lambda field, _: text_of(field),
     _INTEGER: lambda field, _: field.signed(),
     _FLOAT: lambda field, _: field.float32(),
     _BOOL: lambda field, _: field.boolean(),

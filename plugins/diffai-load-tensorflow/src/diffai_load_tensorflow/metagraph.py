@@ -8,8 +8,8 @@ from diffai_core.plugin import Graph
 from diffai_load_tensorflow.attributes import entry_of
 from diffai_load_tensorflow.graphdef import read_graph
 from diffai_load_tensorflow.saved_objects import read_saved_objects
+from diffai_load_tensorflow.tensor_proto import digest_of, text_of
 from diffai_load_tensorflow.types import read_shape, type_name
-from diffai_load_tensorflow.wording import plain
 
 if TYPE_CHECKING:
     from diffai_lib_protobuf import Field, Message
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from diffai_load_tensorflow.graphdef import GraphContents
 
 _INFO, _GRAPH, _, _COLLECTION, _SIGNATURE, _ASSET, _OBJECTS = range(1, 8)
-_TAGS, _TENSORFLOW_VERSION, _STRIPPED_DEFAULTS = 4, 5, 7
-_MAX_VALUE = 1 << 26
+_VERSION, _TAGS, _TENSORFLOW_VERSION, _STRIPPED_DEFAULTS = 1, 4, 5, 7
 
 
 class MetaGraph(NamedTuple):
@@ -86,6 +85,8 @@ def _info(message: Message) -> dict[str, Any]:
     for field in message.fields():
         if field.number == _TAGS:
             found["tags"].append(field.text())
+        elif field.number == _VERSION:
+            found["meta_graph_version"] = field.text()
         elif field.number == _TENSORFLOW_VERSION:
             found["tensorflow_version"] = field.text()
         elif field.number == _STRIPPED_DEFAULTS:
@@ -111,7 +112,7 @@ def _collected(kind: int, field: Field) -> list[Any]:
         return list(field.all_signed())
     if kind == 4:  # noqa: PLR2004 - floats
         return list(field.all_float32())
-    return [plain(field.data(_MAX_VALUE))]
+    return [text_of(field)]
 
 
 def _signature(message: Message) -> dict[str, Any]:
@@ -122,6 +123,9 @@ def _signature(message: Message) -> dict[str, Any]:
             found["inputs" if field.number == 1 else "outputs"][key] = _tensor_info(value) if value else {}
         elif field.number == 3:  # noqa: PLR2004 - method_name
             found["method"] = field.text()
+        elif field.number == 4:  # noqa: PLR2004 - defaults of inputs
+            key, value = entry_of(field)
+            found.setdefault("defaults", {})[key] = digest_of(value) if value else {}
     return {key: dict(sorted(value.items())) if isinstance(value, dict) else value for key, value in found.items()}
 
 
@@ -136,7 +140,7 @@ def _tensor_info(message: Message) -> dict[str, Any]:
             shape = read_shape(field.message())
             found["shape"] = None if shape is None else list(shape)
         else:  # parts of a sparse or composite tensor
-            found["parts"] = plain(field.data(_MAX_VALUE))
+            found["parts"] = text_of(field)
     return found
 
 

@@ -10,7 +10,7 @@ from diffai_lib_protobuf import FIXED32, FIXED64, LENGTH
 from diffai_core.plugin import BlockTensor
 from diffai_load_tensorflow.stored import Stored, stored_tensor
 from diffai_load_tensorflow.types import STRING, element_type, full_shape, item_bytes, read_shape, type_name
-from diffai_load_tensorflow.wording import plain
+from diffai_load_tensorflow.wording import MAX_SHOWN_BYTES, text_or_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,6 +180,13 @@ def digest_of(message: Message) -> dict[str, Any]:
     return {"bytes": message.end - message.start, "blake2b": found.hexdigest()}
 
 
+def text_of(field: Field) -> Any:
+    """Return the bytes of a field as text if they are some; of more than ``MAX_SHOWN_BYTES`` length and digest."""
+    if field.expect(LENGTH).value > MAX_SHOWN_BYTES:
+        return digest_of(field.message())
+    return text_or_bytes(field.data())
+
+
 def texts_of(constant: Constant) -> list[Any]:
     """Return the texts of a constant as they are written out; the last one stands for all that follow."""
     texts: list[Any] = []
@@ -187,7 +194,7 @@ def texts_of(constant: Constant) -> list[Any]:
         if field.number == _STRINGS:
             if len(texts) >= _MAX_TEXTS:
                 return [digest_of(constant.message)]
-            texts.append(plain(field.data(1 << 26)))
+            texts.append(text_of(field))
     return texts
 
 

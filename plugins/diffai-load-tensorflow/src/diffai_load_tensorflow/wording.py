@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
 _LIMIT = 80
-_MAX_BYTES = 4096
+MAX_SHOWN_BYTES = 4096
+"""Longest text or bytes that a tree shows; for longer ones their digest stands."""
 
 
 def shown(name: str) -> str:
@@ -30,15 +28,3 @@ def text_or_bytes(data: bytes) -> str | bytes:
         return data.decode()
     except UnicodeDecodeError:
         return data
-
-
-def plain(data: bytes) -> Any:
-    r"""Return bytes as a tree shows them: as text if they are some, and by digest if they are many.
-
-    Example:
-        >>> plain(b"SAME"), plain(b"\xff")
-        ('SAME', b'\xff')
-    """
-    if len(data) > _MAX_BYTES:
-        return {"bytes": len(data), "blake2b": hashlib.blake2b(data, digest_size=32).hexdigest()}
-    return text_or_bytes(data)
