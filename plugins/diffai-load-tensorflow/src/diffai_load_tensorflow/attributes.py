@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_load_tensorflow.tensor_proto import plain_constant, read_constant, text_of
+from diffai_lib_protobuf import LENGTH
+
+from diffai_load_tensorflow.tensor_proto import digest_of, plain_constant, read_constant, text_of
 from diffai_load_tensorflow.types import read_shape, type_name
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ MAX_PLAIN_BYTES = 1024
 _LIST, _TEXT, _INTEGER, _FLOAT, _BOOL, _TYPE, _SHAPE, _TENSOR, _PLACEHOLDER, _FUNCTION = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _KEY, _VALUE = 1, 2
 _LIST_FUNCTION = 9
-_MAX_CACHED = 64
+_MAX_CACHED, _MAX_CACHE = 128, 10_000
+_MAX_LIST_BYTES = 1 << 20
 
 
 class Context(NamedTuple):
@@ -27,11 +30,11 @@ class Context(NamedTuple):
 
     Args:
         file: The file.
-        cache: Short values by their bytes: a graph repeats types and shapes in each of its nodes.
+        cache: Short attributes by their bytes: a graph repeats types and shapes in each of its nodes.
     """
 
     file: DataFile
-    cache: dict[bytes, Any]
+    cache: dict[bytes, tuple[str, Any]]
 
 
 def read_attributes(fields: list[Field], context: Context) -> dict[str, Any]:
@@ -46,9 +49,27 @@ def read_attributes(fields: list[Field], context: Context) -> dict[str, Any]:
     """
     found = {}
     for field in fields:
-        key, value = entry_of(field)
-        found[key] = None if value is None else attribute(value, context)
+        key, value = _entry(field, context)
+        found[key] = value
     return dict(sorted(found.items()))
+
+
+def _entry(field: Field, context: Context) -> tuple[str, Any]:
+    """Return name and value of an attribute."""
+    if field.expect(LENGTH).value > _MAX_CACHED:
+        return _read_entry(field, context)
+    raw = field.data()
+    entry = context.cache.get(raw)
+    if entry is None:
+        entry = _read_entry(field, context)
+        if len(context.cache) < _MAX_CACHE:
+            context.cache[raw] = entry
+    return entry
+
+
+def _read_entry(field: Field, context: Context) -> tuple[str, Any]:
+    key, value = entry_of(field)
+    return key, None if value is None else attribute(value, context)
 
 
 def entry_of(field: Field) -> tuple[str, Message | None]:
@@ -62,22 +83,19 @@ def entry_of(field: Field) -> tuple[str, Message | None]:
     return key, value
 
 
+def may_be(field: Field, key: str) -> bool:
+    """Whether an entry of a map may have this key: a quick look that finds most that have another one."""
+    start = bytes([_KEY << 3 | LENGTH, len(key)]) + key.encode()
+    found = field.owner.source.read(field.start, min(len(start), field.value))
+    return found == start or not found.startswith(start[:1])
+
+
 def attribute(message: Message, context: Context) -> Any:
     """Return the value of an attribute: a number, a text, a list …; ``None`` if it has none.
 
     Raises:
         LoadError: If it is damaged.
     """
-    length = message.end - message.start
-    if length > _MAX_CACHED:
-        return _attribute(message, context)
-    raw = message.source.read(message.start, length)
-    if raw not in context.cache:
-        context.cache[raw] = _attribute(message, context)
-    return context.cache[raw]
-
-
-def _attribute(message: Message, context: Context) -> Any:
     value: Any = None
     for field in message.fields():
         if field.number == _LIST:
@@ -93,7 +111,9 @@ def _list(message: Message, context: Context) -> list[Any]:
     found: list[Any] = []
     for field in message.fields():
         number = _FUNCTION if field.number == _LIST_FUNCTION else field.number
-        if number in _NUMBERS:
+        if number in _NUMBERS and field.wire == LENGTH and field.value > _MAX_LIST_BYTES:
+            found.append(digest_of(field.message()))
+        elif number in _NUMBERS:
             found.extend(_NUMBERS[number](field))
         elif number in _READERS:
             found.append(_READERS[number](field, context))

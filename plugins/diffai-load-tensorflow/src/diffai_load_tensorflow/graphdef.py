@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import Foreign, Graph, Node, NotCompared, TensorRef, Value
-from diffai_load_tensorflow.attributes import MAX_PLAIN_BYTES, Context, entry_of, read_attributes
+from diffai_load_tensorflow.attributes import MAX_PLAIN_BYTES, Context, entry_of, may_be, read_attributes
 from diffai_load_tensorflow.outputs import node_of, with_outputs
 from diffai_load_tensorflow.tensor_proto import constant_tensor, expanded_bytes, read_constant, repeated, texts_of
 from diffai_load_tensorflow.types import STRING, item_bytes, type_name
@@ -24,7 +24,8 @@ _NODE, _LIBRARY, _VERSION, _VERSIONS = 1, 2, 3, 4
 _NAME, _OP, _INPUT, _DEVICE, _ATTRIBUTE = range(1, 6)
 _SIGNATURE, _BODY, _RETURNS, _FUNCTION_ATTRIBUTE, _CONTROL_RETURNS = 1, 3, 4, 5, 6
 _FUNCTION, _GRADIENT = 1, 2
-MAX_NODES = 2_000_000
+MAX_NODES = 1_000_000
+MAX_ATTRIBUTES = 8_000_000
 MAX_EXPANDED = 256 << 20
 """Bytes of a file that are elements repeated to the end of their constants; more of it are entries of the tree."""
 CALLS_OUT = frozenset(
@@ -45,6 +46,7 @@ class GraphContents:
         foreign: What it calls outside.
         not_readable: What can be none of these.
         n_nodes: Nodes so far.
+        n_attributes: Their attributes so far.
         n_expanded: Bytes so far that are repeated elements.
         cache: Short attributes by their bytes.
     """
@@ -56,8 +58,9 @@ class GraphContents:
     foreign: list[Foreign] = field(default_factory=list)
     not_readable: list[NotCompared] = field(default_factory=list)
     n_nodes: int = 0
+    n_attributes: int = 0
     n_expanded: int = 0
-    cache: dict[bytes, Any] = field(default_factory=dict)
+    cache: dict[bytes, tuple[str, Any]] = field(default_factory=dict)
 
     @property
     def context(self) -> Context:
@@ -130,6 +133,9 @@ def _node(message: Message, contents: GraphContents, prefix: str, *, is_main: bo
             inputs.append(part.text())
         elif part.number == _ATTRIBUTE:
             entries.append(part)
+            contents.n_attributes += 1
+            if contents.n_attributes > MAX_ATTRIBUTES:
+                raise part.error(f"more than {MAX_ATTRIBUTES:,} attributes")
     name, op = texts[_NAME], texts[_OP]
     if op in CALLS_OUT:
         contents.foreign.append(Foreign(f"tensorflow.raw_ops.{op}", contents.file.name, message.start))
@@ -147,6 +153,9 @@ def _constant_attributes(entries: list[Field], contents: GraphContents, name: st
     """Return the attributes of a constant; its elements become a tensor if they are many, or it is in no function."""
     others = []
     for entry in entries:
+        if not may_be(entry, "value"):
+            others.append(entry)
+            continue
         key, value = entry_of(entry)
         tensor = next((part for part in value.fields() if part.number == 8), None) if value else None  # noqa: PLR2004
         if key != "value" or tensor is None:

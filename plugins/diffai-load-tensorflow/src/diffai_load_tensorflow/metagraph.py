@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from diffai_lib_protobuf import LENGTH
+
 from diffai_core.plugin import Graph
 from diffai_load_tensorflow.attributes import entry_of
 from diffai_load_tensorflow.graphdef import read_graph
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from diffai_load_tensorflow.graphdef import GraphContents
 
 _INFO, _GRAPH, _, _COLLECTION, _SIGNATURE, _ASSET, _OBJECTS = range(1, 8)
+_MAX_LIST_BYTES = 1 << 20
 _VERSION, _TAGS, _TENSORFLOW_VERSION, _STRIPPED_DEFAULTS = 1, 4, 5, 7
 
 
@@ -107,7 +110,9 @@ def _collection(message: Message) -> list[Any]:
 
 def _collected(kind: int, field: Field) -> list[Any]:
     if kind == 1:
-        return [field.text()]
+        return [text_of(field)]
+    if field.wire == LENGTH and field.value > _MAX_LIST_BYTES:
+        return [digest_of(field.message())]
     if kind == 3:  # noqa: PLR2004 - integers
         return list(field.all_signed())
     if kind == 4:  # noqa: PLR2004 - floats
