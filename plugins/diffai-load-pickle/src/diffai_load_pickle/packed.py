@@ -47,7 +47,7 @@ class Stream:
             self._decompressor = self._method.make()
         except ImportError as error:
             name = self._method.name
-            reason = f"is compressed with {name}; to read it: pip install 'diffai-load-pickle[{name}]'"
+            reason = f"is compressed with {name}, and its package does not work here ({error}); pip install {name}"
             raise LoadError(self._file.name, reason, 0) from error
 
     def read(self, count: int) -> bytes:
