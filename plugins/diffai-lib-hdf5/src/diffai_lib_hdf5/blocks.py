@@ -45,7 +45,7 @@ def field_blocks(
     """
     dtype = field.element.dtype
     pieces = _pieces(dataset, field, order)
-    yield from _regroup(pieces, block_length(shape, dtype, max_bytes), dtype)
+    yield from regroup(pieces, block_length(shape, dtype, max_bytes), dtype)
 
 
 def read_field(dataset: Dataset, field: Field) -> NDArray[Any]:
@@ -190,8 +190,11 @@ def _filled(dataset: Dataset, field: Field) -> NDArray[Any]:
     return _records(np.frombuffer(dataset.fill or bytes(dataset.type.size), np.uint8), (), dataset.type.size, field)
 
 
-def _regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
-    """Cut and join pieces into blocks of ``length`` elements; the last may be shorter."""
+def regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
+    """Cut and join 1-D pieces into blocks of ``length`` elements; the last may be shorter.
+
+    A block may be overwritten by the next one.
+    """
     buffer = np.empty(0, dtype.numpy)
     filled = 0
     for piece in pieces:

@@ -164,7 +164,7 @@ def _compound(cursor: Cursor, head: _Head) -> Type:
         inner = _type(cursor, head.depth + 1)
         if dims:
             inner = Type(ARRAY, inner.size * math.prod(dims), base=inner, dims=dims)
-        if offset + inner.size > head.size:
+        if not inner.size or offset + inner.size > head.size:
             raise cursor.error("a member of a compound type reaches beyond its end")
         members.append(Member(name, offset, inner))
     if len({member.name for member in members}) < len(members):
@@ -218,7 +218,7 @@ def _array(cursor: Cursor, head: _Head) -> Type:
     dims = tuple(cursor.u32() for _ in range(rank))
     cursor.skip(4 * rank if head.version < 3 else 0)  # noqa: PLR2004 - where permutations went away
     base = _type(cursor, head.depth + 1)
-    if math.prod(dims) * base.size != head.size:
+    if not math.prod(dims) or math.prod(dims) * base.size != head.size:
         raise cursor.error(f"an array type of {head.size:,} bytes does not hold {dims} elements of {base.size}")
     return Type(ARRAY, head.size, base=base, dims=dims)
 

@@ -133,7 +133,12 @@ class _Reader:
     def _referenced(self, dataset: Dataset, depth: int) -> Iterator[Value]:
         paths = self._file.plain(self._checked(dataset))
         for path in _flat(paths):
-            yield Cell((0, 0), ()) if path is None else self._value(path, depth + 1)
+            if path is None:
+                yield Cell((0, 0), ())
+            elif isinstance(path, str):
+                yield self._value(path, depth + 1)
+            else:
+                yield Unreadable("is a cell that does not refer to its items, which MATLAB does not write")
 
     def _checked(self, dataset: Dataset, order: tuple[int, ...] | None = None) -> Dataset:
         if dataset.path not in self._extents:
