@@ -4,7 +4,8 @@ Every file beside the model has a key, which begins all that is known of it:
 
 - in the tree, its own tree or, where it has none, an empty one, so that a file on one side only is a difference;
   of a file that no plugin reads, size and digest;
-- tensors and tables under ``key:name``.
+- tensors and tables under ``key:name``;
+- its graph as the entry of that key in the attribute ``files`` of the graph.
 
 The key is the relative path. Where that is also a key of the model itself, ``./`` goes before it; a colon in it is
 written ``%3A``, so that ``key:name`` can be read in one way only.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffai_core.artifact import Artifact
 from diffai_core.errors import LoadError, SeparateFilesError, UnknownFormatError
 from diffai_core.findings import NotCompared
+from diffai_core.graph import Graph
 from diffai_core.listing import list_files
 from diffai_core.reading import SCAN_BYTES
 from diffai_core.selection import choose_folder_loader, choose_loader, open_with
@@ -178,7 +180,7 @@ def _put_together(
         tensors=contents.tensors,
         tree=contents.tree,
         tables=contents.tables,
-        graph=model.graph,
+        graph=contents.graph,
         files=tuple(contents.files),
         foreign=tuple(contents.foreign),
         not_readable=(*contents.not_readable, *not_entered),
@@ -201,6 +203,16 @@ class _Contents:
         self.files = list(model.files)
         self.foreign = list(model.foreign)
         self.not_readable = list(model.not_readable)
+        self._graph = model.graph
+        self._graphs: dict[str, Graph] = {}
+
+    @property
+    def graph(self) -> Graph | None:
+        """That of the model; those of other files by their keys under its attribute ``files``."""
+        if not self._graphs:
+            return self._graph
+        graph = self._graph or Graph()
+        return replace(graph, attributes={**graph.attributes, "files": self._graphs})
 
     def add(self, key: str, part: Part) -> None:
         """Add a file under its key."""
@@ -213,7 +225,7 @@ class _Contents:
         self.foreign.extend(artifact.foreign)
         self.not_readable.extend(NotCompared(f"{key}:{lost.where}", lost.reason) for lost in artifact.not_readable)
         if artifact.graph is not None:
-            self.not_readable.append(NotCompared(key, "a graph among other files; compare this file by itself"))
+            self._graphs[key] = artifact.graph
 
 
 def _open_model(source: Source, registry: Registry, forced: str | None, options: Options) -> Artifact | None:

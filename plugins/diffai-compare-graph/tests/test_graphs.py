@@ -225,6 +225,23 @@ def test_functions_are_compared_and_added_ones_named(find):
     assert (found[1].old, found[1].new) == ({"nodes": 1}, ABSENT)
 
 
+def test_graphs_of_the_files_of_a_folder_are_compared_each_by_itself(find):
+    def folder(**files):
+        return Graph(attributes={"files": {f"{name}.onnx": made for name, made in files.items()}})
+
+    found = find(folder(a=network(), b=network()), folder(a=network(relu="Gelu"), c=network()))
+    assert [(one.kind, one.where) for one in found] == [
+        ("graph_node_changed", "files.a.onnx/act"),
+        ("graph_attribute_changed", "files.b.onnx"),
+        ("graph_attribute_changed", "files.c.onnx"),
+    ]
+    ends = find(folder(a=graph(inputs=("x",), outputs=())), folder(a=graph(inputs=("z",), outputs=())))
+    assert [(one.kind, one.where) for one in ends] == [
+        ("graph_io_changed", "files.a.onnx/x"),
+        ("graph_io_changed", "files.a.onnx/z"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "level"),
     [

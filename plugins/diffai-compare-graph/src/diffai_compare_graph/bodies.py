@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from diffai_core.plugin import Finding, Node
 
+FUNCTIONS = "functions"
+"""Attribute of a graph with functions by name; what goes in and out of them is known by its position."""
 VALUES = "values"
 """Attribute of a graph with types and shapes of the values between nodes."""
 
@@ -194,7 +196,8 @@ class _Comparison:
 
     def _inside(self, where: str, old: Graph, new: Graph, *, closed: bool) -> Outcome:
         if closed:
-            return Bodies(Side(old), Side(new), {}, f"{where}/", named_ends=False).compare()
+            is_function = where.startswith(f"{self._path}{FUNCTIONS}.")
+            return Bodies(Side(old), Side(new), {}, f"{where}/", named_ends=not is_function).compare()
         names = dict(self._outer)
         for i, j in self._pairing.to_new.items():
             names.update(zip(self._old.nodes[i].outputs, self._new.nodes[j].outputs, strict=False))

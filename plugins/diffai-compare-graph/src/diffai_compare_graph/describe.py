@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_compare_graph.plain import shown
+from diffai_compare_graph.plain import node_count, shown
 from diffai_core.plugin import ABSENT, Finding
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def missing(present: Artifact, absent: Artifact, side: str) -> Finding:
         "graph_not_comparable",
         status="not_measurable",
         level="info",
-        values={"n_nodes": len(present.graph.nodes)},
+        values={"n_nodes": node_count(present.graph)},
         message=f"{side} alone has a graph; {absent.format} files hold none, so that only the tensors can be compared",
     )
 
@@ -108,7 +108,7 @@ def foreign(old: Artifact, new: Artifact) -> Finding:
         "graph_not_comparable",
         status="not_measurable",
         level="info",
-        values={"n_nodes_old": len(old.graph.nodes), "n_nodes_new": len(new.graph.nodes)},
+        values={"n_nodes_old": node_count(old.graph), "n_nodes_new": node_count(new.graph)},
         message=f"{old.format} and {new.format} have different operators; to compare the graphs, convert one of the"
         " models to the format of the other",
     )

@@ -51,6 +51,13 @@ def holds_graph(value: Any) -> bool:
     return isinstance(value, Graph)
 
 
+def node_count(value: Any) -> int:
+    """Return how many nodes there are in a graph and in the graphs that it holds, those of bodies aside."""
+    if isinstance(value, Graph):
+        return len(value.nodes) + sum(map(node_count, value.attributes.values()))
+    return sum(map(node_count, value.values())) if isinstance(value, dict) else 0
+
+
 def shown(value: Any) -> Any:
     """Return a value as a finding shows it: plain, and not longer than a person reads.
 
@@ -61,7 +68,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, Value):
         return {"dtype": value.dtype, "shape": None if value.shape is None else list(value.shape)}
     if isinstance(value, Graph):
-        return {"nodes": len(value.nodes)}
+        return {"nodes": node_count(value)}
     if isinstance(value, Mapping):
         items = list(value.items())
         found = {str(key): shown(item) for key, item in items[:MAX_SHOWN]}
