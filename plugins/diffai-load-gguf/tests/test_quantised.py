@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from diffai_core.testing import watch
 
 _OWN = {Kind.Q8_K, Kind.Q1_0}  # the package cannot dequantise them
-_CASES = [Kind(number) for number in BLOCK_TYPES if Kind(number) not in _OWN]
+_Q2_0 = 42  # the package does not know it
+_CASES = [Kind(number) for number in BLOCK_TYPES if number not in {*_OWN, _Q2_0}]
 _ROWS = 5
 
 
@@ -44,7 +45,9 @@ def _same(found, wanted):
 
 
 def test_the_table_of_block_types_is_that_of_the_package():
-    assert {kind: (block.name, block.elements, block.nbytes) for kind, block in BLOCK_TYPES.items()} == {
+    known = {kind: (block.name, block.elements, block.nbytes) for kind, block in BLOCK_TYPES.items()}
+    del known[_Q2_0]
+    assert known == {
         int(kind): (kind.name.lower(), *sizes)
         for kind, sizes in GGML_QUANT_SIZES.items()
         if kind not in PLAIN_TYPES and kind is not Kind.Q8_1
@@ -126,6 +129,12 @@ def test_q1_0_is_plus_or_minus_its_scale(tmp_path, open_path):
     wanted[0, [0, 7]] = 0.75
     with open_path(tmp_path / "a.gguf") as artifact:
         assert _same(artifact.tensors["w"].read(), wanted)
+
+
+def test_q2_0_is_a_code_less_1_times_its_scale(handmade, opened):
+    block = struct.pack("<e", 0.75) + bytes([0b11100100]) + bytes(15)
+    with opened(handmade().tensor("w", [64], _Q2_0).build(block)) as artifact:
+        assert artifact.tensors["w"].read().tolist() == [-0.75, 0.0, 0.75, 1.5] + [-0.75] * 60
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _PIECE_ELEMENTS = 1 << 16
 """Elements that are dequantised at a time: the steps in between then stay in the cache."""
-_Q8_K, _Q1_0 = 15, 41
+_Q8_K, _Q1_0, _Q2_0 = 15, 41, 42
+"""Types that the ``gguf`` package cannot dequantise; the formulas are those of ggml's ``ggml-quants.c``."""
 
 
 def swapped(
@@ -97,6 +98,8 @@ def _values(blocks: NDArray[Any], kind: int) -> NDArray[Any]:
         return _q8_k(blocks)
     if kind == _Q1_0:
         return _q1_0(blocks)
+    if kind == _Q2_0:
+        return _q2_0(blocks)
     from gguf.constants import GGMLQuantizationType
     from gguf.quants import dequantize
 
@@ -122,3 +125,13 @@ def _q1_0(blocks: NDArray[Any]) -> NDArray[Any]:
     scale = blocks[:, :2].copy().view("<f2").astype(np.float32)
     bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little")
     return np.where(bits == 1, scale, -scale).reshape(-1)
+
+
+def _q2_0(blocks: NDArray[Any]) -> NDArray[Any]:
+    """A float16 scale and 64 codes of 2 bits, the low ones of a byte first, less 1 (``block_q2_0``)."""
+    import numpy as np
+
+    scale = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    codes = (blocks[:, 2:, None] >> np.arange(0, 8, 2, dtype=np.uint8)) & np.uint8(3)
+    product: NDArray[Any] = (codes.reshape(len(blocks), -1).astype(np.float32) - np.float32(1)) * scale
+    return product.reshape(-1)

@@ -73,6 +73,7 @@ BLOCK_TYPES: dict[int, BlockType] = {
     39: BlockType("mxfp4", 32, 17, 4, 32, ()),
     40: BlockType("nvfp4", 64, 36, 4, 16, ()),
     41: BlockType("q1_0", 128, 18, 1, 128),
+    42: BlockType("q2_0", 64, 18, 2, 64),
 }
 
 OPAQUE_TYPES: dict[int, BlockType] = {
