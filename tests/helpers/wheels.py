@@ -29,6 +29,16 @@ MODELS = {
         "basic_pitch/saved_models/icassp_2022/nmp.tflite",
         "3db297d54af8e01c6e5618245c956b1d71b6a2b978cb2dedb527173186552676",
     ),
+    "basic-pitch/Manifest.json": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp.mlpackage/Manifest.json",
+        "c1fa5ef8acc34703edcd4e90e9a8640bd4673d9f3a68753c3b9d1ca0365e2928",
+    ),
+    "basic-pitch/model.mlmodel": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp.mlpackage/Data/com.apple.CoreML/model.mlmodel",
+        "af7bf7d49bc167e0bf0c30aa2ca6b432c3e10df048d2dd4173ff3a738c020858",
+    ),
     "basic-pitch/saved_model.pb": Model(
         "basic-pitch==0.4.0",
         "basic_pitch/saved_models/icassp_2022/nmp/saved_model.pb",
@@ -43,6 +53,11 @@ MODELS = {
         "basic-pitch==0.4.0",
         "basic_pitch/saved_models/icassp_2022/nmp/variables/variables.index",
         "356aa1a00095cf2dba17386144e8b289cb04195ae090aa7f324312b08220115e",
+    ),
+    "basic-pitch/weight.bin": Model(
+        "basic-pitch==0.4.0",
+        "basic_pitch/saved_models/icassp_2022/nmp.mlpackage/Data/com.apple.CoreML/weights/weight.bin",
+        "691a6b63c7ddcdde0ee131ff3986dcb1250df47cd738612efde966ba9b4c99cd",
     ),
     "chgnet-0.2.0": Model(
         "chgnet==0.4.2",

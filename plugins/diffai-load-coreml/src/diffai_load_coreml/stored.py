@@ -81,7 +81,7 @@ class Stored(NamedTuple):
 
     def tensor(self, name: str) -> TensorRef:
         """Return the elements as a tensor."""
-        role: Any = "buffers" if self.code in _INDICES else "weights"
+        role: Any = "buffers" if self.code in _INDICES or not self.shape else "weights"
         kind = KINDS.get(self.code)
         whole = kind is not None and self.numel % kind.packed_group == 0 and (kind.bits >= 8 or not self.high_first)  # noqa: PLR2004 - a byte
         if kind is not None and whole:

@@ -188,7 +188,8 @@ class _GraphContents:
 def _plain(key: str, constant: Constant) -> TensorRef:
     """Return a constant whose elements need no computing."""
     if constant.code == STRING or constant.fills_bytes:
-        return constant.stored(key, "buffers" if constant.code in _INDICES else "weights")
+        is_buffer = constant.code in _INDICES or not constant.shape
+        return constant.stored(key, "buffers" if is_buffer else "weights")
     kind = STORED[constant.code]
     return BlockTensor(
         name=key, shape=constant.shape, dtype=kind, open_blocks=partial(_plain_blocks, constant, kind.name)
