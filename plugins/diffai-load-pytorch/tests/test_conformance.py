@@ -50,6 +50,9 @@ class TestZip(LoaderTests):
 
 
 class TestLegacy(TestZip):
+    n_examples = 12
+    n_damaged = 60
+
     def write(self, path, arrays):
         save_legacy(torch_tensors(arrays), path)
 
@@ -59,7 +62,8 @@ class TestLegacy(TestZip):
 
 
 class TestCompressed(TestZip):
-    n_damaged = 60
+    n_examples = 12
+    n_damaged = 30
 
     def write(self, path, arrays):
         super().write(path, arrays)
@@ -76,7 +80,7 @@ class TestDistributed(LoaderTests):
     shapes = ((), (5,), (3, 4))
     suffix = ".dcp"
     n_examples = 5
-    n_damaged = 40
+    n_damaged = 12
 
     def write(self, path, arrays):
         save_distributed(torch_tensors(arrays), path)

@@ -133,7 +133,7 @@ def test_every_flipped_byte_of_a_tar_file_is_an_error_or_readable(tar, tmp_path)
 
     data = tar.read_bytes()
     n_errors = 0
-    for at in range(0, len(data), 7):
+    for at in range(0, len(data), 23):
         damaged = bytearray(data)
         damaged[at] ^= 0xFF
         (tmp_path / "b.tar").write_bytes(damaged)
@@ -143,7 +143,7 @@ def test_every_flipped_byte_of_a_tar_file_is_an_error_or_readable(tar, tmp_path)
                     ref.read()
         except LoadError:
             n_errors += 1
-    assert n_errors > 100
+    assert n_errors > 30
 
 
 def test_a_zip_file_without_a_top_folder_is_read(tmp_path, opened):

@@ -1,4 +1,4 @@
-"""Recognises which of PyTorch's formats a file has, and reads the plain ones."""
+"""Recognises which of PyTorch's formats a file has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from diffai_core.plugin import LoadError
 from diffai_load_pytorch.archive import Archive
 from diffai_load_pytorch.exported import add_exported, is_exported
 from diffai_load_pytorch.legacy import add_legacy, is_legacy
-from diffai_load_pytorch.members import add_other_members
+from diffai_load_pytorch.saved import add_checkpoint
 from diffai_load_pytorch.script import add_script
 from diffai_load_pytorch.tar import add_tar, is_tar
 
@@ -54,15 +54,3 @@ def add_archive(assembly: Assembly, archive: Archive, prefix: str) -> None:
         raise LoadError(archive.file.name, reason, archive.start)
     else:
         raise LoadError(archive.file.name, "is a zip file without the data.pkl of a PyTorch file", archive.start)
-
-
-def add_checkpoint(assembly: Assembly, archive: Archive, prefix: str) -> None:
-    """Add what ``torch.save`` has written.
-
-    Raises:
-        LoadError: If it is damaged.
-    """
-    source = archive.source("data.pkl")
-    found = archive.unpickled(source, "data/")
-    assembly.add_pickle(found, source, archive.file, prefix, big_endian=archive.is_big_endian)
-    add_other_members(assembly, archive, prefix)

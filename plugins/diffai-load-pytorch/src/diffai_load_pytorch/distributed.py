@@ -16,9 +16,9 @@ from diffai_core.plugin import BlockTensor, FileTensor, LoadError, NotCompared
 from diffai_load_pytorch.archive import Archive
 from diffai_load_pytorch.assembly import Assembly, role_of
 from diffai_load_pytorch.builders import torch_builders, type_of
-from diffai_load_pytorch.checkpoint import add_checkpoint
 from diffai_load_pytorch.chunks import Chunk, chunk_blocks
 from diffai_load_pytorch.names import is_known
+from diffai_load_pytorch.saved import add_checkpoint
 from diffai_load_pytorch.tensors import tensor_ref
 from diffai_load_pytorch.values import TensorValue
 

@@ -13,6 +13,7 @@ from diffai_load_pytorch.builders import view
 from diffai_load_pytorch.dtypes import EXPORTED
 from diffai_load_pytorch.graph import graph_of
 from diffai_load_pytorch.members import add_other_members
+from diffai_load_pytorch.saved import add_checkpoint
 from diffai_load_pytorch.values import StorageValue
 
 if TYPE_CHECKING:
@@ -115,8 +116,6 @@ def _add_raw(assembly: Assembly, archive: Archive, member: str, name: str, meta:
 
 def _add_nested(assembly: Assembly, archive: Archive, name: str, prefix: str) -> None:
     """Add a checkpoint that is a member of the zip file."""
-    from diffai_load_pytorch.checkpoint import add_checkpoint
-
     archive.payload(name)
     member = archive.members[name]
     if member.method != STORED:
