@@ -235,6 +235,11 @@ def test_joblib_arrays_of_objects_run_nothing_either(tmp_path, opened):
         "pandas.io.pytables.HDFStore",
         "joblib.load",
         "sklearn.datasets.load_files",
+        "sklearn.utils.Popen",
+        "sklearn.callback._transport.Client",
+        "lightgbm.basic.NamedTemporaryFile",
+        "sklearn.utils.parallel.Parallel",
+        "pandas.core.computation.expr.Expr",
         "sklearn.utils._testing.assert_run_python_script",
         "scipy.io.loadmat",
         "builtins.eval",
@@ -250,6 +255,12 @@ def test_functions_of_the_known_libraries_are_listed_as_well(pickled, name):
     (found,) = pickled(before + names + b")Rs.").foreign
     assert found.name == name
     assert len(before) - 1 <= found.offset < len(before + names)
+
+
+def test_a_dotted_name_is_listed_whatever_module_it_begins_in(pickled):
+    dotted = b"\x8c\x05numpy\x8c\x0edtypes.os.Pipe\x93"
+    (found,) = pickled(b"\x80\x04}\x8c\x01a" + dotted + b")Rs.").foreign
+    assert found.name == "numpy.dtypes.os.Pipe"
 
 
 def test_code_of_cloudpickle_is_listed_and_not_run(pickled):

@@ -75,7 +75,7 @@ def _opened(name: FileOrFolder, file: DataFile) -> Artifact:
         foreign=tuple(
             Foreign(name.path, file.name, source.offset(position))
             for name, position in joblib.globals.items()
-            if not is_data(name.path)
+            if not is_data(name)
         ),
         not_readable=tuple(contents.not_readable),
     )

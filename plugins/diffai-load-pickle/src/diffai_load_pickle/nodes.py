@@ -101,7 +101,7 @@ class Nodes:
         if not isinstance(name, str) or not isinstance(module, str):
             raise self._error("a node has no class")
         found = Global(module, name)
-        if not is_data(found.path):
+        if not is_data(found):
             self.foreign[found.path] = None
         return found
 
