@@ -215,3 +215,27 @@ def test_a_folder_with_one_format_compares_with_a_folder_of_another(base: Path, 
     report = report_of(base, folder)
     assert report["counts"]["identical"] == 3
     assert report["counts"]["added"] == report["counts"]["removed"] == 0
+
+
+# -- quantised models ------------------------------------------------------------------------------------------
+
+
+def test_a_quantised_model_compares_with_the_float_model_it_was_made_from(base: Path, tuned: Path) -> None:
+    """By name, by its dequantised values: no element is further away than half a step."""
+    name = "model.layers.0.mlp.down_proj.weight"
+    weight = _WEIGHTS[name]
+    scale = np.abs(weight).max(1, keepdims=True) / 127
+    codes = np.round(weight / scale).astype(np.int8)
+    _write_weights(tuned, _WEIGHTS | {name: codes, f"{name}_scale": scale})
+    report = report_of(base, tuned)
+    assert report["exit_code"] == 1
+    assert report["counts"]["identical"] == 2
+    assert report["counts"]["added"] == report["counts"]["removed"] == 0
+    dtypes = findings_of(report, "tensor_dtype_changed")
+    assert {place: (found["old"], found["new"]) for place, found in dtypes.items()} == {
+        name: ("float32", "int8_scaled")
+    }
+    (stats,) = findings_of(report, "tensor_stats_changed").values()
+    error = np.abs(codes * scale - weight).max()
+    assert stats["values"]["max_abs_diff"] == pytest.approx(error, rel=1e-5)
+    assert 0 < error <= scale.max() * 0.5001

@@ -83,8 +83,8 @@ class TestBigEndianFile(LoaderTests):
     plugin = plugin
     dtypes = ("float32", "float16", "float64", "int8", "int16", "int32", "int64")
     shapes = tuple(shape for shape in _SHAPES if 0 not in shape)
-    n_examples = 20
-    n_damaged = 30
+    n_examples = 10
+    n_damaged = 15
 
     def sample_tree(self):
         return _TREE
@@ -99,8 +99,8 @@ class TestFolderOfParts(LoaderTests):
     shapes = ((7,), (8, 4), (3, 5, 4))
     suffix = ".model"
     min_tensors = 2
-    n_examples = 20
-    n_damaged = 30
+    n_examples = 10
+    n_damaged = 10
 
     def sample_tree(self):
         return {"general.architecture": "llama"}
