@@ -128,6 +128,15 @@ def test_many_tensors_over_the_same_bytes_have_a_limit(tmp_path, opened):
     assert len(artifact.tensors) + len(artifact.not_readable) == 2000
 
 
+def test_a_compressed_storage_is_not_unpacked_again_and_again_without_end(tmp_path, opened):
+    base = torch.zeros(1 << 20)
+    torch.save([base[i << 10 : (i + 1) << 10] for i in range(1000)], tmp_path / "a.pt")
+    zipped_again(tmp_path / "a.pt")
+    artifact = opened(tmp_path / "a.pt")
+    assert 500 < len(artifact.tensors) < 1000
+    assert len(artifact.tensors) + len(artifact.not_readable) == 1000
+
+
 @pytest.mark.parametrize(
     "body",
     [

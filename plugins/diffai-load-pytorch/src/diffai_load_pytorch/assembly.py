@@ -16,7 +16,7 @@ from diffai_lib_zip import Held, Region
 from diffai_core.plugin import LoadError, NotCompared
 from diffai_load_pytorch.modules import expand
 from diffai_load_pytorch.names import is_known
-from diffai_load_pytorch.tensors import nbytes, tensor_ref, unreadable
+from diffai_load_pytorch.tensors import cost_of, tensor_ref, unreadable
 from diffai_load_pytorch.values import TensorValue
 
 if TYPE_CHECKING:
@@ -92,14 +92,13 @@ class Assembly(Contents):
         """
         if name in self.tensors:
             raise LoadError(file.name, f"two tensors have the name {name[:80]!r}")
-        self._left -= nbytes(value)
         reason = unreadable(value)
-        if self._left < 0:
+        if not reason and cost_of(value) > self._left:
             reason = "its elements, or those of tensors before it, are used so often that they outgrow the file by far"
-            self._left += nbytes(value)
         if reason:
             self.not_readable.append(NotCompared(name, reason))
         else:
+            self._left -= cost_of(value)
             self.tensors[name] = tensor_ref(name, value, role, big_endian=big_endian)
 
 

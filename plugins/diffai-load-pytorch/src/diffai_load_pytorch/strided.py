@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from diffai_lib_numpy.blocks import regroup
-from diffai_lib_zip import Region
+from diffai_lib_zip import Held
 
 from diffai_core.plugin import block_length, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from diffai_lib_zip import Payload, Reader
     from numpy.typing import NDArray
 
     from diffai_load_pytorch.views import StridedBytes
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 STRIP_BYTES = 32 << 20
 """Elements that are gathered at a time."""
 
-READ_BYTES = 64 << 20
-"""A view that spans no more than this is read at once; of a larger one the file is mapped."""
+READ_BYTES = 32 << 20
+"""Bytes of an uncompressed storage that are read at a time."""
 
 
 def contiguous_blocks(spec: StridedBytes, max_bytes: int) -> Iterator[NDArray[Any]]:
@@ -58,33 +59,68 @@ def strided_blocks(spec: StridedBytes, max_bytes: int) -> Iterator[NDArray[Any]]
     if 0 in spec.size:
         return
     length = min(block_length(spec.shape, spec.dtype, max_bytes), math.prod(spec.shape))
-    pieces = (_finished(_elements(piece, spec), spec) for piece in _pieces(_viewed(spec)))
+    pieces = (_finished(_elements(piece, spec), spec) for piece in _pieces(spec))
     yield from regroup(pieces, length, spec.dtype)
 
 
-def _viewed(spec: StridedBytes) -> NDArray[Any]:
-    """Return the items as an array with strides, over the storage or a copy of the part that is needed."""
-    if isinstance(spec.payload, Region) and spec.span > READ_BYTES:
-        place = spec.payload.start + spec.start
-        raw: Any = spec.payload.file.map()[place : place + spec.span]
+class _Box(NamedTuple):
+    """Some of the items of a view.
+
+    Args:
+        start: Byte of the first one.
+        size: Items along each dimension.
+    """
+
+    start: int
+    size: tuple[int, ...]
+
+
+def _pieces(spec: StridedBytes) -> Iterator[NDArray[Any]]:
+    """Yield all items in row-major order, gathered in strips."""
+    item = np.dtype(f"V{spec.itemsize}")
+    if spec.payload.compressed:
+        data = spec.payload.reader().read(spec.start, spec.span)  # going back would decompress it again
+        source: Payload = Held(spec.payload.file, data, spec.payload.offset)
+        first = 0
     else:
-        raw = spec.payload.reader().read(spec.start, spec.span)
-    strides = tuple(step * spec.itemsize for step in spec.stride)
-    return np.ndarray(spec.size, np.dtype(f"V{spec.itemsize}"), raw, 0, strides)
+        source, first = spec.payload, spec.start
+    reader = source.reader()
+    for box in _strips(spec, first):
+        strip = np.empty(box.size, item)
+        _gather(reader, strip, box, spec)
+        yield strip.reshape(-1)
 
 
-def _pieces(items: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield all items in row-major order, copied in strips."""
+def _strips(spec: StridedBytes, first: int) -> Iterator[_Box]:
+    """Divide a view into boxes of whole rows that are no larger than a strip, in row-major order."""
     fixed = 0
-    while fixed < items.ndim and math.prod(items.shape[fixed + 1 :]) * items.itemsize > STRIP_BYTES:
+    while fixed < len(spec.size) and math.prod(spec.size[fixed + 1 :]) * spec.itemsize > STRIP_BYTES:
         fixed += 1
-    for index in product(*map(range, items.shape[:fixed])):
-        part = items[index].reshape(-1) if fixed == items.ndim else items[index]
-        if not part.ndim:
-            part = part.reshape(1)
-        step = max(1, STRIP_BYTES // max(1, math.prod(part.shape[1:]) * items.itemsize))
-        for first in range(0, len(part), step):
-            yield np.ascontiguousarray(part[first : first + step]).reshape(-1)
+    across, rest = spec.size[fixed : fixed + 1], spec.size[fixed + 1 :]
+    step = max(1, STRIP_BYTES // (math.prod(rest) * spec.itemsize))
+    for index in product(*map(range, spec.size[:fixed])):
+        place = first + sum(i * step for i, step in zip(index, spec.stride, strict=False)) * spec.itemsize
+        if not across:
+            yield _Box(place, (1,) * len(index))
+        for begin in range(0, math.prod(across), step) if across else ():
+            count = min(step, across[0] - begin)
+            yield _Box(place + begin * spec.stride[fixed] * spec.itemsize, (*(1 for _ in index), count, *rest))
+
+
+def _gather(reader: Reader, strip: NDArray[Any], box: _Box, spec: StridedBytes) -> None:
+    """Fill a strip: read what the box spans if that is little, else one half of it after the other."""
+    reach = [(n - 1) * step for n, step in zip(box.size, spec.stride, strict=True)]
+    n_bytes = (sum(reach) + 1) * spec.itemsize
+    if n_bytes > READ_BYTES and max(reach):
+        axis = reach.index(max(reach))
+        half = box.size[axis] // 2
+        for begin, count in ((0, half), (half, box.size[axis] - half)):
+            size = (*box.size[:axis], count, *box.size[axis + 1 :])
+            part = strip[(slice(None),) * axis + (slice(begin, begin + count),)]
+            _gather(reader, part, _Box(box.start + begin * spec.stride[axis] * spec.itemsize, size), spec)
+        return
+    data = reader.read(box.start, n_bytes)
+    strip[...] = np.ndarray(box.size, strip.dtype, data, 0, tuple(step * spec.itemsize for step in spec.stride))
 
 
 def _elements(items: NDArray[Any], spec: StridedBytes) -> NDArray[Any]:

@@ -88,10 +88,13 @@ def _stored(name: str, value: TensorValue, role: Role, *, big_endian: bool) -> T
     )
 
 
-def nbytes(value: TensorValue) -> int:
-    """Return the bytes of all elements."""
-    n_bytes = math.prod(value.size) * value.type.itemsize
-    return n_bytes // value.type.per_item if _counts_codes(value) else n_bytes
+def cost_of(value: TensorValue) -> int:
+    """Return how many bytes reading a tensor takes: those of its elements, and what has to be decompressed before."""
+    n_bytes = math.prod(value.size) * value.type.itemsize // (value.type.per_item if _counts_codes(value) else 1)
+    payload = value.storage.payload
+    if payload is None or not payload.compressed:
+        return n_bytes
+    return n_bytes + value.storage.first * value.storage.type.itemsize + value.offset * value.type.itemsize
 
 
 def _counts_codes(value: TensorValue) -> bool:
