@@ -54,9 +54,10 @@ def shape_of(array):
 @cache
 def crc_table():
     table = []
-    for entry in range(256):
+    for number_of_byte in range(256):
+        entry = number_of_byte
         for _ in range(8):
-            entry = entry >> 1 ^ (0x82F63B78 if entry & 1 else 0)  # noqa: PLW2901
+            entry = entry >> 1 ^ (0x82F63B78 if entry & 1 else 0)
         table.append(entry)
     return table
 

@@ -74,7 +74,7 @@ def test_index_data_file_and_folder_open_the_same_checkpoint(opened, name):
 
 
 def test_a_folder_of_several_checkpoints_opens_the_one_that_its_state_file_calls_the_latest(opened, expected):
-    artifact = opened("training")  # whose state file names /home/someone/else/ckpt-1
+    artifact = opened("training")  # whose state file names /somewhere/else/ckpt-1
     key = f"layer/kernel{SUFFIX}"
     assert artifact.tensors[key].read().tobytes() == expected("training/ckpt-1")[key].tobytes()
     assert [item.where for item in artifact.not_readable] == ["ckpt-2.index"]

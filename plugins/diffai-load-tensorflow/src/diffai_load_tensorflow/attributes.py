@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_protobuf import LENGTH
 
-from diffai_load_tensorflow.tensor_proto import digest_of, plain_constant, read_constant, text_of
+from diffai_load_tensorflow.few import plain_constant
+from diffai_load_tensorflow.tensor_proto import digest_of, read_constant, text_of
 from diffai_load_tensorflow.types import read_shape, type_name
 
 if TYPE_CHECKING:

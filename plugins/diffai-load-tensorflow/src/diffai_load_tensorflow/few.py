@@ -6,7 +6,8 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from diffai_load_tensorflow.tensor_proto import Constant, constant_tensor, field_of
+from diffai_load_tensorflow.tensor_proto import Constant, constant_tensor, digest_of, texts_of
+from diffai_load_tensorflow.types import STRING, field_of, item_bytes, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,3 +53,20 @@ def few_elements(constant: Constant, kind: DType) -> list[Any] | None:
     if len(values) > count:
         raise constant.message.error(f"a tensor has more elements than its shape {list(constant.shape)} needs")
     return values + (values[-1:] or [0]) * (count - len(values))
+
+
+def plain_constant(constant: Constant, max_bytes: int) -> dict[str, Any]:
+    """Return type and shape of a constant, and its elements if they are few: what an attribute of a node shows.
+
+    The last element written out is repeated, as TensorFlow does; what is not written at all is 0.
+
+    Raises:
+        LoadError: If it is damaged.
+    """
+    found: dict[str, Any] = {"dtype": type_name(constant.type), "shape": list(constant.shape)}
+    kind = constant.dtype
+    if constant.type == STRING:
+        return found | {"values": texts_of(constant)}
+    is_small = kind is not None and constant.numel * item_bytes(kind) <= max_bytes
+    values = few_elements(constant, kind) if kind is not None and is_small else None
+    return found | ({"values": values} if values is not None else digest_of(constant.message))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from diffai_load_tensorflow.tensor_proto import Constant
 
 _NODE, _LIBRARY, _VERSION, _VERSIONS = 1, 2, 3, 4
+_TENSOR = 8
 _NAME, _OP, _INPUT, _DEVICE, _ATTRIBUTE = range(1, 6)
 _SIGNATURE, _BODY, _RETURNS, _FUNCTION_ATTRIBUTE, _CONTROL_RETURNS = 1, 3, 4, 5, 6
 _FUNCTION, _GRADIENT = 1, 2
@@ -157,7 +158,7 @@ def _constant_attributes(entries: list[Field], contents: GraphContents, name: st
             others.append(entry)
             continue
         key, value = entry_of(entry)
-        tensor = next((part for part in value.fields() if part.number == 8), None) if value else None  # noqa: PLR2004
+        tensor = next((part for part in value.fields() if part.number == _TENSOR), None) if value else None
         if key != "value" or tensor is None:
             others.append(entry)
             continue

@@ -12,6 +12,7 @@ OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 MAX_OBJECTS = 200_000
 _MAX_PATH_CHARACTERS = 16 << 20
 _CHILDREN, _ATTRIBUTES, _SLOTS = 1, 2, 3
+_LABEL, _KEY = 2, 3
 ROOT = "."
 
 
@@ -64,14 +65,14 @@ def _object(message: Message) -> _Object:
         if field.number == _CHILDREN:
             numbers = {part.number: part for part in field.message().fields()}
             child = numbers[1].unsigned() if 1 in numbers else 0
-            found.children.append((numbers[2].text() if 2 in numbers else "", child))  # noqa: PLR2004 - local_name
+            found.children.append((numbers[_LABEL].text() if _LABEL in numbers else "", child))
         elif field.number == _ATTRIBUTES:
-            texts = {part.number: part.text() for part in field.message().fields() if part.number <= 3}  # noqa: PLR2004
+            texts = {part.number: part.text() for part in field.message().fields() if part.number <= _KEY}
             found.attributes[texts.get(1, "")] = {"full_name": texts.get(2, ""), "key": texts.get(3, "")}
         elif field.number == _SLOTS:
             numbers = {part.number: part for part in field.message().fields()}
             variable, holder = (numbers[number].unsigned() if number in numbers else 0 for number in (1, 3))
-            found.slots.append((variable, numbers[2].text() if 2 in numbers else "", holder))  # noqa: PLR2004
+            found.slots.append((variable, numbers[_LABEL].text() if _LABEL in numbers else "", holder))
     return found
 
 

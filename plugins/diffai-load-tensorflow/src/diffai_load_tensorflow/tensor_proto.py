@@ -9,7 +9,7 @@ from diffai_lib_protobuf import FIXED32, FIXED64, LENGTH
 
 from diffai_core.plugin import BlockTensor
 from diffai_load_tensorflow.stored import Stored, stored_tensor
-from diffai_load_tensorflow.types import STRING, element_type, full_shape, item_bytes, read_shape, type_name
+from diffai_load_tensorflow.types import element_type, field_of, full_shape, item_bytes, read_shape, type_name
 from diffai_load_tensorflow.wording import MAX_SHOWN_BYTES, text_or_bytes
 
 if TYPE_CHECKING:
@@ -20,20 +20,7 @@ if TYPE_CHECKING:
 
     from diffai_core.plugin import DataFile, DType, TensorRef
 
-_DTYPE, _SHAPE, _CONTENT, _STRINGS, _FLOAT8 = 1, 2, 4, 8, 18
-_FIELDS = {
-    "float32": 5,
-    "float64": 6,
-    "complex64": 9,
-    "complex128": 12,
-    "int64": 10,
-    "bool": 11,
-    "uint32": 16,
-    "uint64": 17,
-    "float16": 13,
-    "bfloat16": 13,
-    **dict.fromkeys(("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"), 7),
-}
+_DTYPE, _SHAPE, _CONTENT, _STRINGS = 1, 2, 4, 8
 _PACKED = {"float32": FIXED32, "complex64": FIXED32, "float64": FIXED64, "complex128": FIXED64}
 _MAX_TEXTS = 1 << 16
 
@@ -94,11 +81,6 @@ def read_constant(message: Message, file: DataFile) -> Constant:
     return Constant(message, file, number, full_shape(message, read_shape(shape)), content, first, n_fields)
 
 
-def field_of(kind: DType) -> int:
-    """Return the number of the field in which elements of a type are written out."""
-    return _FIELDS.get(kind.name, _FLOAT8)
-
-
 def expanded_bytes(constant: Constant) -> int:
     """Return how many bytes of a constant are repetition, at least."""
     kind = constant.dtype
@@ -144,25 +126,6 @@ def _place(constant: Constant, kind: DType) -> Stored | None:
     if first is not None and is_whole and first.wire == LENGTH and first.value == n_bytes and kind.name in _PACKED:
         return Stored(constant.file, first.start, constant.shape, kind)
     return None
-
-
-def plain_constant(constant: Constant, max_bytes: int) -> dict[str, Any]:
-    """Return type and shape of a constant, and its elements if they are few: what an attribute of a node shows.
-
-    The last element written out is repeated, as TensorFlow does; what is not written at all is 0.
-
-    Raises:
-        LoadError: If it is damaged.
-    """
-    from diffai_load_tensorflow.few import few_elements
-
-    found: dict[str, Any] = {"dtype": type_name(constant.type), "shape": list(constant.shape)}
-    kind = constant.dtype
-    if constant.type == STRING:
-        return found | {"values": texts_of(constant)}
-    is_small = kind is not None and constant.numel * item_bytes(kind) <= max_bytes
-    values = few_elements(constant, kind) if kind is not None and is_small else None
-    return found | ({"values": values} if values is not None else digest_of(constant.message))
 
 
 def repeated(constant: Constant) -> dict[str, Any]:

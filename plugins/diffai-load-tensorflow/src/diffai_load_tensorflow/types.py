@@ -17,6 +17,20 @@ _NAMES = (
     *("variant", "uint32", "uint64", "float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz"),
     *("float8_e5m2fnuz", "int4", "uint4", "int2", "uint2", "float4_e2m1fn"),
 )
+_FIELDS = {
+    "float32": 5,
+    "float64": 6,
+    "complex64": 9,
+    "complex128": 12,
+    "int64": 10,
+    "bool": 11,
+    "uint32": 16,
+    "uint64": 17,
+    "float16": 13,
+    "bfloat16": 13,
+    **dict.fromkeys(("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"), 7),
+}
+_FLOAT8 = 18
 _REFERENCE = 100
 """What TensorFlow adds to the number of a type for a reference to a variable."""
 _WITHOUT_ELEMENTS = frozenset({"", "string", "resource", "variant"})
@@ -52,6 +66,11 @@ def element_type(number: int) -> DType | None:
 def item_bytes(kind: DType) -> int:
     """Return the bytes of an element as TensorFlow stores it: types of less than a byte take a whole one."""
     return -(-kind.bits // 8)
+
+
+def field_of(kind: DType) -> int:
+    """Return the number of the field in which elements of a type are written out."""
+    return _FIELDS.get(kind.name, _FLOAT8)
 
 
 def read_shape(message: Message | None) -> tuple[int | None, ...] | None:

@@ -11,7 +11,7 @@ from diffai_lib_protobuf.packed import packed_varints
 
 from diffai_core.plugin import block_length
 from diffai_load_tensorflow.blocks import elements
-from diffai_load_tensorflow.tensor_proto import field_of
+from diffai_load_tensorflow.types import field_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
