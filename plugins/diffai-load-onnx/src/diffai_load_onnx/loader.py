@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_lib_protobuf import Message
 
 from diffai_core.plugin import Artifact, Graph
+from diffai_load_onnx.check import check
 from diffai_load_onnx.contents import Contents, Scope
 from diffai_load_onnx.external import ExternalFiles
 from diffai_load_onnx.graphs import function_of, graph_of, opset_of
@@ -28,11 +29,12 @@ _INITIALIZATION, _ALGORITHM = 1, 2
 _BINDINGS = {3: "initialization_binding", 4: "update_binding"}
 
 
-def open_onnx(source: Source, _options: Mapping[str, Any]) -> Artifact:
+def open_onnx(source: Source, options: Mapping[str, Any]) -> Artifact:
     """Open an ONNX model and find its external data.
 
     Args:
         source: The file of the model.
+        options: ``onnx_check``: whether the ``onnx`` package is to check it.
 
     Returns:
         Its weights by name, wherever they are stored; its graph; in the tree its metadata and texts.
@@ -45,6 +47,8 @@ def open_onnx(source: Source, _options: Mapping[str, Any]) -> Artifact:
         external = ExternalFiles(source)
         stack.callback(external.close)
         artifact = _Model(file, external).read(source.name)
+        if options.get("onnx_check"):
+            check(file)
         stack.pop_all()  # from here on the artefact closes them
     return artifact
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diffai_core.plugin import LoaderSpec, hookimpl
+from diffai_core.plugin import LoaderSpec, Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,4 +19,10 @@ def diffai_loaders() -> Iterator[LoaderSpec]:
         target="diffai_load_onnx.loader:open_onnx",
         suffixes=(".onnx",),
         sniff="diffai_load_onnx.sniff:looks_like_onnx",
+        options=(
+            Option(
+                "onnx-check",
+                "Let the onnx package check each ONNX model first: operators, attributes, types and shapes.",
+            ),
+        ),
     )
