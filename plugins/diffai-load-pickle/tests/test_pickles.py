@@ -10,6 +10,7 @@ import io
 import lzma
 import pathlib
 import pickle
+import re
 import zlib
 from contextlib import ExitStack
 
@@ -169,6 +170,25 @@ def test_plain_objects_of_the_standard_library_are_plain_values(pickled):
 def test_bytes_behind_the_last_pickle_are_said_to_be_not_compared(pickled):
     artifact = pickled(pickle.dumps({"a": 1}) + b"trailing")
     assert [part.reason for part in artifact.not_readable] == ["8 bytes follow the last pickle, and they are no pickle"]
+
+
+def test_files_of_all_versions_of_joblib_hold_the_same(opened):
+    """joblib brings files that its versions since 0.8 wrote; those of Python 2 it no longer reads itself."""
+    paths = [
+        path
+        for path in (pathlib.Path(joblib.__file__).parent / "test/data").iterdir()
+        if path.suffix in {".pkl", ".gz", ".gzip", ".bz2", ".lzma", ".xz"} and "cache_size" not in path.name
+    ]
+    assert len(paths) > 30
+    for path in paths:
+        artifact = opened(path)
+        if re.search(r"0\.[89]\.\d_pickle", path.name):
+            assert [part.where for part in artifact.not_readable] == ["0", "1", "2", "4"], path.name
+            continue
+        arrays = {name: ref.read().tolist() for name, ref in artifact.tensors.items()}
+        assert arrays == {"0": [0, 1, 2, 3, 4], "1": [0.0, 1.0, 2.0, 3.0, 4.0], "4": [[0, 1, 2]]}, path.name
+        assert artifact.tree["2"]["elements"] == [1, "abc", {"a": 1, "b": 2}], path.name
+        assert artifact.not_readable == artifact.foreign == (), path.name
 
 
 def test_frames_of_pandas_are_shown_by_their_columns(opened):

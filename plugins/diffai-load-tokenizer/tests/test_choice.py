@@ -93,6 +93,8 @@ def test_sentencepiece_is_known_by_its_content(chosen, kind, name):
         b"\n\x1a\n\x01x\x12\x0bPlaceholder*\x08\n\x05dtype",
         b"\x08\x04\x12\x00\xc2\x0c\x00",
         b"hello\nworld\n",
+        b"res 240\nhor 24\nvert 40\n",
+        b" 1\n 2\n 3\n",
         b'{"version": "1.0"}',
         b"PK\x03\x04",
     ],

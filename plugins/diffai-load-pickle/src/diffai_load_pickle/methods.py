@@ -134,4 +134,7 @@ METHODS = (
 
 def method_of(head: bytes) -> Method | None:
     """Return how a file that begins with ``head`` is compressed, or ``None`` if it is not."""
-    return next((method for method in METHODS if head.startswith(method.magic)), None)
+    found = next((method for method in METHODS if head.startswith(method.magic)), None)
+    if found is not None and found.skip and head[found.skip : found.skip + 1] == b" ":
+        return found._replace(skip=found.skip + 1)  # joblib up to 0.8.4 in Python 2 wrote one character more
+    return found

@@ -33,7 +33,7 @@ _BUILDERS = frozenset(
         *(f"numpy.random._pickle.__{name}_ctor" for name in ("randomstate", "bit_generator", "generator")),
         "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
         "numpy.random.__RandomState_ctor",
-        "numpy.ma.core._mareconstruct",
+        *("numpy.ma.core._mareconstruct", "numpy.matrixlib.defmatrix.matrix", "numpy._core.records.recarray"),
         "pandas._libs.internals._unpickle_block",
         "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
         "pandas.core.indexes.base._new_Index",

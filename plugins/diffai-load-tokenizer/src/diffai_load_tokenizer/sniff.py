@@ -12,7 +12,9 @@ _ENTRY = re.compile(r'\s*+"((?:[^"\\]++|\\.)*+)"\s*+:\s*+([0-9]{1,9})\s*+(,|\}\s
 _SPECIAL = re.compile(r"<\|?[\w/ -]+\|?>|\[[A-Z]{2,6}\d*\]|(?:\u0120|\\u0120|\u2581|\\u2581|##).+")
 _TOKEN_LINE = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK)\]|<(?:s|pad|unk)>")
 _MERGES = re.compile(rb"#version:[^\n]{0,40}\n\S+ \S+\r?\n")
-_TIKTOKEN = re.compile(rb"(?:[A-Za-z0-9+/]{2,}={0,2} [0-9]{1,9}\r?\n){3}")
+_TIKTOKEN = re.compile(
+    rb"(?:(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}[A-Za-z0-9+/=]=)? [0-9]{1,9}\r?\n){3}"
+)
 _SHORT = 128
 _TYPES = 7
 
