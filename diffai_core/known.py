@@ -133,7 +133,7 @@ KNOWN = (
         _first_member(r".+/(data\.pkl|version|\.format_version|\.data/.*|byteorder)"),
     ),
     KnownFormat("onnx", "ONNX", (".onnx",), (), _looks_like_onnx),
-    KnownFormat("gguf", "GGUF", (".gguf", ".ggml"), (Magic(b"GGUF"), Magic(b"lmgg"), Magic(b"tjgg"))),
+    KnownFormat("gguf", "GGUF", (".gguf", ".ggml"), tuple(map(Magic, (b"GGUF", b"lmgg", b"fmgg", b"tjgg", b"algg")))),
     KnownFormat("hdf5", "HDF5", (".h5", ".hdf5"), tuple(Magic(_HDF5, offset) for offset in (0, 512, 1024, 2048))),
     KnownFormat("hdf5", "Keras", (".keras",), (), _first_member(r"metadata\.json|config\.json|model\.weights\.h5")),
     KnownFormat("tflite", "TFLite", (".tflite",), (Magic(b"TFL3", 4),)),
