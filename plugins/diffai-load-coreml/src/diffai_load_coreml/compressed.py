@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.plugin import BlockTensor, Quantization, dtype
 from diffai_load_coreml.recipes import Affine, Lookup, Sparse
 from diffai_load_coreml.stored import KINDS, Stored, bits_of
+from diffai_load_coreml.tensors import tensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -117,7 +118,9 @@ def _sparse_to_dense(parts: Mapping[str, Stored], numbers: Mapping[str, Any]) ->
             recipe,
             from_mask.shape,
             Quantization(
-                scheme=f"sparse_{kind}", bits=values.bits, stored=(values.tensor(name), _raw(from_mask, f"{name}:mask"))
+                scheme=f"sparse_{kind}",
+                bits=values.bits,
+                stored=(tensor_of(values, name), _raw(from_mask, f"{name}:mask")),
             ),
         )
 
@@ -147,9 +150,9 @@ def _affine(
         return None
 
     def make(name: str) -> TensorRef:
-        stored = [_raw(codes, name), scale.tensor(f"{name}:scale")]
+        stored = [_raw(codes, name), tensor_of(scale, f"{name}:scale")]
         if offset is not None:
-            stored.append(offset.tensor(f"{name}:offset"))
+            stored.append(tensor_of(offset, f"{name}:offset"))
         group, axis = _granularity(scale.shape, shape)
         scheme = f"{codes.code}_{'linear' if adds else 'affine' if offset is not None else 'symmetric'}"
         found = Quantization(scheme=scheme, bits=codes.bits, stored=tuple(stored), group_size=group, axis=axis)
@@ -165,7 +168,7 @@ def _lookup(codes: Stored, table: Stored, shape: tuple[int, ...]) -> Callable[[s
         return None
 
     def make(name: str) -> TensorRef:
-        stored = (_raw(codes, name), table.tensor(f"{name}:table"))
+        stored = (_raw(codes, name), tensor_of(table, f"{name}:table"))
         found = Quantization(scheme=f"lut{codes.bits}", bits=codes.bits, stored=stored)
         return _tensor(name, Lookup(codes, table, KINDS[table.code].name), shape, found)
 
@@ -192,7 +195,7 @@ def _granularity(scale: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int | 
 
 def _raw(stored: Stored, name: str) -> TensorRef:
     """Return stored codes as a tensor that the core can compare byte by byte."""
-    found = stored.tensor(name)
+    found = tensor_of(stored, name)
     return found if found.quantization is None else found.quantization.stored[0]
 
 

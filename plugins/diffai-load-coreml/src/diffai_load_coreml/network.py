@@ -13,6 +13,7 @@ from diffai_load_coreml.compressed import looked_up_weight, quantized_weight
 from diffai_load_coreml.plain import Plain
 from diffai_load_coreml.schema import fields_of
 from diffai_load_coreml.stored import Stored
+from diffai_load_coreml.tensors import tensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -179,13 +180,14 @@ class _Weights(NamedTuple):
     def _plain(self, code: str, count: int, shape: tuple[int, ...] | None) -> Callable[[str], TensorRef]:
         assert self.raw is not None
         fits = shape is not None and math.prod(shape) == count
-        return Stored(self.file, self.raw.start, code, shape if shape is not None and fits else (count,)).tensor
+        stored = Stored(self.file, self.raw.start, code, shape if shape is not None and fits else (count,))
+        return partial(tensor_of, stored)
 
     def _of_floats(self, shape: tuple[int, ...] | None) -> Callable[[str], TensorRef]:
         count = sum(field.packed_count(FIXED32) for field in self.floats)
         lengths = shape if shape is not None and math.prod(shape) == count else (count,)
         if len(self.floats) == 1:
-            return Stored(self.file, self.floats[0].start, "float32", lengths).tensor
+            return partial(tensor_of, Stored(self.file, self.floats[0].start, "float32", lengths))
         return lambda name: BlockTensor(
             name=name, shape=lengths, dtype=dtype("float32"), open_blocks=partial(_scattered, self.floats)
         )

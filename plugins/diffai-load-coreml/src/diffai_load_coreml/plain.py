@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_lib_protobuf import FIXED32, FIXED64, LENGTH
@@ -9,6 +10,7 @@ from diffai_lib_protobuf import FIXED32, FIXED64, LENGTH
 from diffai_core.plugin import FileTensor, Foreign, opaque_dtype
 from diffai_load_coreml.schema import FieldType, fields_of, names_of
 from diffai_load_coreml.stored import Stored
+from diffai_load_coreml.tensors import tensor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,7 +163,7 @@ class Plain:
         count = sum(field.packed_count(wire) for field in fields)
         if len(fields) == 1 and not (self._lists and count <= MAX_LISTED):
             stored = Stored(self._file, fields[0].start, code, (count,))
-            self.collected.add(path, stored.tensor)
+            self.collected.add(path, partial(tensor_of, stored))
             return _ABSENT
         self.collected.spend(count * size, fields[0])
         numbers = (field.all_float32() if type_ == "float" else field.all_float64() for field in fields)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import Graph, Node
 from diffai_load_coreml.compressed import compressed
 from diffai_load_coreml.operations import Block, Operation, entry_of, named_type, read_block
 from diffai_load_coreml.plain import Plain
+from diffai_load_coreml.tensors import tensor_of
 from diffai_load_coreml.values import MilType, plain_of, read_value, stored_of
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class Program:
 
     def add(self, name: str, stored: Stored) -> str:
         """Add a tensor; return its name."""
-        return self._collected.add(name, stored.tensor)
+        return self._collected.add(name, partial(tensor_of, stored))
 
     def add_compressed(self, name: str, operation: str, parts: Mapping[str, Stored], numbers: Mapping[str, Any]) -> str:
         """Add the tensor that an operation computes from codes; return its name, or nothing if it is none."""

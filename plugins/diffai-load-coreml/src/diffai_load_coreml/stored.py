@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from diffai_core.plugin import BlockTensor, DType, FileTensor, Quantization, dtype
+from diffai_core.plugin import DType, dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from diffai_core.plugin import DataFile, TensorRef
+    from diffai_core.plugin import DataFile
 
 KINDS: dict[str, DType] = {
     code: dtype(name)
@@ -32,7 +27,6 @@ KINDS: dict[str, DType] = {
 """Element types of the vocabulary by the names that Core ML gives them, in lower case."""
 
 _ODD = {"uint1": 1, "uint3": 3, "uint6": 6}
-_INDICES = frozenset({"bool", "int64", "int32", "uint64", "uint32"})
 
 
 def bits_of(code: str) -> int | None:
@@ -78,28 +72,3 @@ class Stored(NamedTuple):
     def place(self) -> tuple[str, int, int]:
         """What tensors that share these bytes have in common."""
         return (self.file.path, self.offset, self.nbytes)
-
-    def tensor(self, name: str) -> TensorRef:
-        """Return the elements as a tensor."""
-        role: Any = "buffers" if self.code in _INDICES or not self.shape else "weights"
-        kind = KINDS.get(self.code)
-        whole = kind is not None and self.numel % kind.packed_group == 0 and (kind.bits >= 8 or not self.high_first)  # noqa: PLR2004 - a byte
-        if kind is not None and whole:
-            return FileTensor(name=name, shape=self.shape, dtype=kind, role=role, file=self.file, offset=self.offset)
-        read_as = kind or dtype("uint8")
-        raw = FileTensor(name=name, shape=(self.nbytes,), dtype=dtype("uint8"), file=self.file, offset=self.offset)
-        return BlockTensor(
-            name=name,
-            shape=self.shape,
-            dtype=read_as,
-            role=role,
-            quantization=None if kind else Quantization(scheme=self.code, bits=self.bits, stored=(raw,)),
-            open_blocks=partial(_blocks, self, read_as.name),
-            shared_storage=self.place,
-        )
-
-
-def _blocks(stored: Stored, kind: str, max_bytes: int) -> Iterator[NDArray[Any]]:
-    from diffai_load_coreml.decoding import plain_blocks
-
-    return plain_blocks(stored, dtype(kind), max_bytes)

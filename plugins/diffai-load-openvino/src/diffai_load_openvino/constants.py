@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from diffai_core.plugin import FileTensor, LoadError, dtype, opaque_dtype
 from diffai_load_openvino.markup import whole_number
 from diffai_load_openvino.precisions import CODED, STORED, STRING, bits_of
 
 if TYPE_CHECKING:
-    from diffai_core.artifact import Role
     from diffai_core.plugin import DataFile
     from diffai_load_openvino.document import Layer
 
@@ -48,7 +47,7 @@ class Constant(NamedTuple):
         """Whether the elements are of the vocabulary and fill whole bytes."""
         return self.code in STORED and self.numel % STORED[self.code].packed_group == 0
 
-    def stored(self, name: str, role: Role = "weights") -> FileTensor:
+    def stored(self, name: str, role: Literal["weights", "buffers"] = "weights") -> FileTensor:
         """Return the bytes of the constant as they lie in the file: as elements, or else as bytes."""
         kind = dtype("uint8")
         shape: tuple[int, ...] = (self.nbytes,)
