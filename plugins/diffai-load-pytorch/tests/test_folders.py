@@ -47,8 +47,10 @@ def test_shards_without_an_index_are_one_model(folder, opened):
     assert set(opened(path).tensors) == set(STATE)
 
 
-def test_a_single_file_in_a_folder_is_the_model(tmp_path, opened):
-    torch.save(STATE, tmp_path / "pytorch_model.bin")
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "adapter_model.bin", "diffusion_pytorch_model.bin"])
+def test_a_single_file_in_a_folder_is_the_model(tmp_path, opened, name):
+    torch.save(STATE, tmp_path / name)
+    torch.save({"lr": 0.1}, tmp_path / "training_args.bin")
     assert set(opened(tmp_path).tensors) == set(STATE)
 
 
@@ -124,6 +126,11 @@ def test_a_distributed_checkpoint_is_the_state_that_was_saved(tmp_path, opened, 
     assert isinstance(artifact.tensors["model.a.weight"], FileTensor)
     assert (artifact.tree["step"], artifact.tree["name"]) == (7, "run")
     assert artifact.foreign == ()
+
+
+def test_a_distributed_checkpoint_without_its_metadata_is_an_error(tmp_path, refused, distributed):
+    (tmp_path / "dcp" / ".metadata").unlink()
+    assert refused(tmp_path / "dcp").path.endswith(".metadata")
 
 
 def rewritten(path, change):

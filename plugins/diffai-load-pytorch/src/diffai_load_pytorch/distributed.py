@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from diffai_core.plugin import DataFile, Source
 
 METADATA_NAME = ".metadata"
+FILE_PATTERN = "*.distcp"
 MAX_PARTS = 2048
 """Parts of one tensor: each is held against each."""
 
@@ -40,6 +41,11 @@ class _Place(NamedTuple):
     file: DataFile
     start: int
     length: int
+
+
+def is_distributed(folder: Source) -> bool:
+    """Whether a folder holds files of a distributed checkpoint."""
+    return any(folder.path.glob(FILE_PATTERN))
 
 
 def add_distributed(folder: Source, files: list[DataFile], stack: ExitStack) -> Assembly:

@@ -10,7 +10,7 @@ from diffai_lib_quantization.hints import may_be_quantised
 from diffai_core.plugin import Artifact, Source
 from diffai_load_pytorch.assembly import Assembly
 from diffai_load_pytorch.checkpoint import add_file
-from diffai_load_pytorch.distributed import METADATA_NAME, add_distributed
+from diffai_load_pytorch.distributed import add_distributed, is_distributed
 from diffai_load_pytorch.sharded import add_folder, add_index, is_index
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:
     with ExitStack() as stack:
         files: list[DataFile] = []
         if source.is_folder:
-            is_distributed = (source.path / METADATA_NAME).exists()
-            assembly = (add_distributed if is_distributed else add_folder)(source, files, stack)
+            assembly = (add_distributed if is_distributed(source) else add_folder)(source, files, stack)
         elif is_index(source):
             assembly = add_index(source, files, stack)
         else:
@@ -43,11 +42,12 @@ def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:
             files.append(file)
             assembly = Assembly(file.size)
             add_file(assembly, file)
+        tensors = _logical(assembly.tensors, source if source.is_folder else Source(source.path.parent))
         stack.pop_all()  # from here on the artefact closes them
     return Artifact(
         name=source.name,
         format="pytorch",
-        tensors=_logical(assembly.tensors, source if source.is_folder else Source(source.path.parent)),
+        tensors=tensors,
         tree=assembly.tree,
         graph=assembly.graph,
         files=tuple(files),

@@ -23,6 +23,12 @@ def diffai_loaders() -> Iterator[LoaderSpec]:
         suffixes=(".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".pt2", ".ptl", ".jit", ".torchscript"),
         magic=(Magic(_LEGACY, 2), Magic(_LEGACY, 11)),
         sniff="diffai_load_pytorch.sniff:looks_like_pytorch",
-        folders=(".metadata", "*.bin.index.json", "pytorch_model*.bin"),
+        folders=(
+            "*.distcp",
+            "*.bin.index.json",
+            "pytorch_model*.bin",
+            "diffusion_pytorch_model*.bin",
+            "adapter_model.bin",
+        ),
         folder_rank=1,  # next to safetensors it is what was there before
     )

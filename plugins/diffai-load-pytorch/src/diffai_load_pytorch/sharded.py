@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from diffai_core.plugin import DataFile
 
 INDEX_PATTERN = "*.bin.index.json"
-SHARD_PATTERN = "pytorch_model*.bin"
+SHARD_PATTERNS = ("pytorch_model*.bin", "diffusion_pytorch_model*.bin", "adapter_model.bin")
 MAX_INDEX_BYTES = 100_000_000
 MAX_LABEL = 4096
 
@@ -41,7 +41,7 @@ def add_folder(folder: Source, files: list[DataFile], stack: ExitStack) -> Assem
     """
     names = _visible_names(folder)
     indexes = [name for name in names if fnmatchcase(name, INDEX_PATTERN)]
-    shards = [name for name in names if fnmatchcase(name, SHARD_PATTERN)]
+    shards = [name for name in names if any(fnmatchcase(name, pattern) for pattern in SHARD_PATTERNS)]
     if len(indexes) > 1:
         raise LoadError(
             folder.name, f"holds {len(indexes)} indexes: {', '.join(indexes[:10])}; pass one of these files"
@@ -49,7 +49,7 @@ def add_folder(folder: Source, files: list[DataFile], stack: ExitStack) -> Assem
     if indexes:
         return add_index(folder.child(indexes[0]), files, stack, folder)
     if not shards:
-        raise LoadError(folder.name, f"holds neither {INDEX_PATTERN} nor {SHARD_PATTERN}")
+        raise LoadError(folder.name, f"holds neither {INDEX_PATTERN} nor {', '.join(SHARD_PATTERNS)}")
     _check_numbering(folder, shards)
     return _joined({name: folder.child(name) for name in shards}, files, stack)[0]
 
