@@ -9,7 +9,7 @@ import msgpack
 import tensorstore
 from diffai_load_jax import plugin as jax_plugin
 
-from diffai_core.testing import LoaderTests, PluginTests
+from diffai_core.testing import LoaderTests, PluginTests, sample_array
 
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 NATIVE = ("bool", *INTEGERS, "float16", "bfloat16", "float32", "float64", "complex64", "complex128")
@@ -73,7 +73,6 @@ class TestZarr2(LoaderTests):
     metadata = staticmethod(lambda chunks: {"chunks": chunks, "compressor": {"id": "zstd", "level": 1}})
 
     def write(self, path, arrays):
-        shutil.rmtree(path, ignore_errors=True)  # the same damage may be tried twice
         path.mkdir()
         (path / ".zgroup").write_text('{"zarr_format": 2}', encoding="ascii")
         for name, array in arrays.items():
@@ -82,14 +81,29 @@ class TestZarr2(LoaderTests):
     def save(self, store, array):
         chunks = [max(1, -(-length // 2)) for length in array.shape]
         spec = {"driver": self.driver, "kvstore": store, "metadata": self.metadata(chunks)}
+        spec["context"] = {"file_io_sync": False}
         opened = tensorstore.open(
             spec, create=True, open=False, dtype=tensorstore.dtype(array.dtype), shape=array.shape
         ).result()
         opened.write(array).result()
 
+    def write_sample(self, path):
+        """Write it once and copy it: each damaged copy is made from a whole one."""
+        template = path.parent / "template"
+        if not template.exists():
+            self.write_template(template)
+        shutil.rmtree(path, ignore_errors=True)  # the same damage may be tried twice
+        shutil.copytree(template, path)
+
+    def write_template(self, path):
+        self.write(path, self.sample())
+
+    def sample_tree(self):
+        return {}
+
     def sample(self):
-        arrays = super().sample()
-        return {name: arrays[name] for name in sorted(arrays)}
+        """Return one array, because every file of a folder is damaged in turn."""
+        return {self.names[0]: sample_array(self.dtypes[-1], (7,) if (7,) in self.shapes else (8, 4), seed=1)}
 
 
 class TestUncompressedFortranOrder(TestZarr2):
@@ -114,14 +128,13 @@ class TestOcdbt(TestZarr2):
     suffix = ".orbax"
 
     def write(self, path, arrays):
-        shutil.rmtree(path, ignore_errors=True)  # the same damage may be tried twice
         path.mkdir()
         base = {"driver": "file", "path": f"{path}/"}
         for name, array in arrays.items():
             self.save({"driver": "ocdbt", "base": base, "path": f"{name}/"}, array)
 
-    def write_sample(self, path):
-        self.write(path, self.sample())
+    def write_template(self, path):
+        super().write_template(path)
         (path / "_strings.json").write_text(json.dumps({"name": "tiny"}), encoding="ascii")
 
     def sample_tree(self):

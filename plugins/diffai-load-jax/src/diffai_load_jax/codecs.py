@@ -57,16 +57,24 @@ class _Plain:
             raise self._value.error(f"{self._value.size - self._at:,} bytes follow the elements of a chunk")
 
 
-class _Compressed:
-    def __init__(self, value: Stored, codec: str) -> None:
+class _Packed:
+    """What a decompressor reads from; knows nothing of who uses it, as zstandard would never let go of a circle."""
+
+    def __init__(self, value: Stored) -> None:
         self._value = value
         self._taken = 0
-        self._stream = _decompressor(codec, value, self._packed)
 
-    def _packed(self, count: int) -> bytes:
+    def read(self, count: int) -> bytes:
+        """Return the next bytes, at most ``count``."""
         count = min(count, PIECE_BYTES, self._value.size - self._taken)
         self._taken += count
         return self._value.read(self._taken - count, count)
+
+
+class _Compressed:
+    def __init__(self, value: Stored, codec: str) -> None:
+        self._value = value
+        self._stream = _decompressor(codec, value, _Packed(value))
 
     def some(self, limit: int) -> bytes:
         """Return at most ``limit`` bytes, none at the end."""
@@ -87,7 +95,7 @@ class _Compressed:
             raise self._value.error("a compressed chunk goes on after its elements")
 
 
-def _decompressor(codec: str, value: Stored, packed: Any) -> Any:
+def _decompressor(codec: str, value: Stored, packed: _Packed) -> Any:
     """Return a function that gives at most so many bytes, none at the end."""
     if codec == "zstd":
         return _zstd(value, packed)
@@ -102,7 +110,7 @@ def _decompressor(codec: str, value: Stored, packed: Any) -> Any:
         while not stream.eof:
             given = pending
             if not given and getattr(stream, "needs_input", True):
-                given = packed(PIECE_BYTES)
+                given = packed.read(PIECE_BYTES)
             try:
                 data: bytes = stream.decompress(given, limit)
             except (zlib.error, OSError) as error:
@@ -117,18 +125,10 @@ def _decompressor(codec: str, value: Stored, packed: Any) -> Any:
     return take
 
 
-def _zstd(value: Stored, packed: Any) -> Any:
+def _zstd(value: Stored, packed: _Packed) -> Any:
     import zstandard
 
-    class Source:
-        """What the decompressor reads from."""
-
-        def read(self, count: int) -> bytes:
-            """Return up to ``count`` bytes."""
-            found: bytes = packed(count)
-            return found
-
-    source: Any = Source()
+    source: Any = packed
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(source, read_across_frames=True)
 
     def take(limit: int) -> bytes:
