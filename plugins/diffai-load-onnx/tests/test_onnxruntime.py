@@ -28,6 +28,18 @@ def test_quantised_weights_have_the_names_of_the_float_model_and_nearly_its_valu
     assert others == {"scale", "point"}  # of activations
 
 
+def test_weights_that_operators_take_as_integers_compare_with_the_float_model(opened):
+    old, new = opened(FIXTURES / "float.onnx"), opened(FIXTURES / "qoperator.onnx")
+    quantised = {key: ref for key, ref in new.tensors.items() if ref.quantization}
+    assert set(quantised) == {"conv.weight", "fc.weight", "fc.bias"}
+    for key, ref in quantised.items():
+        assert ref.shape == old.tensors[key].shape
+        np.testing.assert_allclose(ref.read(), old.tensors[key].read(), atol=0.02)
+    assert (quantised["conv.weight"].quantization.axis, quantised["fc.weight"].quantization.axis) == (0, 1)
+    assert new.tensors["conv.bias_quantized"].quantization is None  # its scale is a product of two others
+    assert not [key for key in new.tensors if key.startswith(("conv.weight_", "fc.weight_"))]
+
+
 @pytest.mark.parametrize("name", ["qdq", "qdq_per_channel"])
 def test_quantised_weights_have_the_values_that_the_reference_computes(opened, name):
     model = onnx.load(FIXTURES / f"{name}.onnx")

@@ -54,12 +54,14 @@ class Use(NamedTuple):
         inputs: Names of what it takes.
         output: Name of the first thing that it gives.
         attributes: What it is set to.
+        gives_it: Whether the output is what dequantising gives, and not something computed with it.
     """
 
     scope: Scope
     inputs: tuple[str, ...]
     output: str
     attributes: Mapping[str, Any]
+    gives_it: bool = True
 
 
 class Contents:

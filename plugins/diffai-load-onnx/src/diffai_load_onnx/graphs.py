@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_core.plugin import Graph, Node, Value
 from diffai_load_onnx.attributes import Found, Surroundings, as_tensor, attribute_of, plain_value
 from diffai_load_onnx.contents import Scope, Use
+from diffai_load_onnx.quantization import dequantizing
 from diffai_load_onnx.schema import operator_name
 from diffai_load_onnx.types import value_of
 
@@ -25,7 +26,6 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OP, _ATTRIBUTE, _NODE_DOC, _DOMAIN, _OVE
 _KEY, _VALUE = 1, 2
 _TENSOR_VALUE, _SPARSE_VALUE = 5, 22
 
-DEQUANTIZE = frozenset({"DequantizeLinear", "com.microsoft::DequantizeLinear"})
 _SCALARS = {"value_float": "float32", "value_int": "int64"}
 _LISTS = {"value_floats": "float32", "value_ints": "int64"}
 _TEXTS = ("value_string", "value_strings")
@@ -143,8 +143,7 @@ def _nodes(fields: list[Field], contents: Contents, scope: Scope) -> list[Node]:
         if node.outputs:
             use = Use(scope, node.inputs, node.outputs[0], values)
             contents.uses.append(use)
-            if node.op in DEQUANTIZE:
-                contents.dequantized.append(use)
+            contents.dequantized += dequantizing(node.op, use)
         nodes.append(node)
     return nodes
 

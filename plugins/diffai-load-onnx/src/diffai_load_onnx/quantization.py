@@ -25,6 +25,16 @@ _WEIGHT_SUFFIXES = ("_quantized", "_quant", "_int8", "_uint8", "_int4", "_uint4"
 _OUTPUT_SUFFIXES = ("_DequantizeLinear_Output", "_DequantizeLinear", "_dequantized", "_dequant", "_dq")
 
 
+_DEQUANTIZE = frozenset({"DequantizeLinear", "com.microsoft::DequantizeLinear"})
+_COMPUTE = {
+    "QLinearConv": ((3, 0),),
+    "QLinearMatMul": ((0, -2), (3, -1)),
+    "com.microsoft::QLinearAdd": ((0, 0), (3, 0)),
+    "com.microsoft::QLinearMul": ((0, 0), (3, 0)),
+}
+"""Operators that take codes, scale and zero point in a row: from which input on, and along which axis scales differ."""
+
+
 class Layout(NamedTuple):
     """Which scale belongs to which element.
 
@@ -50,6 +60,16 @@ class Parts(NamedTuple):
         """Those that are there, in this order."""
         parts = (self.codes, self.scales, self.zero_points)
         return tuple(part for part in parts if part is not None)
+
+
+def dequantizing(op: str, use: Use) -> list[Use]:
+    """Return what a node dequantises: its codes, scales and zero points."""
+    if op in _DEQUANTIZE:
+        return [use]
+    return [
+        use._replace(inputs=use.inputs[first : first + 3], attributes={"axis": axis}, gives_it=False)
+        for first, axis in _COMPUTE.get(op, ())
+    ]
 
 
 def with_dequantized(contents: Contents) -> dict[str, TensorRef]:
@@ -133,9 +153,11 @@ def _original_name(key: str, use: Use) -> str:
     Quantisers leave its name to what dequantising gives (``B`` for ``B_quantized``), or put endings to it
     (``W_DequantizeLinear_Output`` for ``W_quantized``).
     """
+    plain_key = _without(key, _WEIGHT_SUFFIXES)
+    if not use.gives_it:
+        return plain_key
     output = use.scope.path + use.output
     plain_output = _without(output, _OUTPUT_SUFFIXES)
-    plain_key = _without(key, _WEIGHT_SUFFIXES)
     if plain_key in {output, plain_output}:
         return plain_key
     if plain_output != output and key.startswith(plain_output):
