@@ -156,3 +156,11 @@ def test_a_zip_file_without_a_top_folder_is_read(tmp_path, opened):
     assert_same(opened(tmp_path / "b.pt").tensors["w"], TENSORS["w"])
     zipped_again(tmp_path / "b.pt")
     assert_same(opened(tmp_path / "b.pt").tensors["t"], TENSORS["t"])
+
+
+def test_an_index_of_shards_is_recognised_and_that_of_safetensors_is_not():
+    index = b'{\n  "metadata": {"total_size": 5},\n  "weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}'
+    assert looks_like_pytorch(index, len(index))
+    other = index.replace(b".bin", b".safetensors")
+    assert not looks_like_pytorch(other, len(other))
+    assert not looks_like_pytorch(b'{"a": "x.bin"}', 14)

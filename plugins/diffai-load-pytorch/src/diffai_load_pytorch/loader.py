@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from diffai_lib_quantization.hints import may_be_quantised
+from diffai_lib_quantization.logical import logical
 
 from diffai_core.plugin import Artifact, Source
 from diffai_load_pytorch.assembly import Assembly
@@ -42,7 +42,7 @@ def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:
             files.append(file)
             assembly = Assembly(file.size)
             add_file(assembly, file)
-        tensors = _logical(assembly.tensors, source if source.is_folder else Source(source.path.parent))
+        tensors = logical(assembly.tensors, source if source.is_folder else Source(source.path.parent))
         stack.pop_all()  # from here on the artefact closes them
     return Artifact(
         name=source.name,
@@ -54,13 +54,3 @@ def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:
         foreign=tuple(assembly.foreign),
         not_readable=tuple(assembly.not_readable),
     )
-
-
-def _logical(tensors: Mapping[str, TensorRef], folder: Source) -> Mapping[str, TensorRef]:
-    """Return the tensors with quantised weights in place of the parts that they are stored in."""
-    if not may_be_quantised(tensors):
-        return tensors
-    from diffai_lib_quantization.config import read_config
-    from diffai_lib_quantization.recognise import recognised
-
-    return recognised(tensors, read_config(folder))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _LEGACY = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
 """The number with which the format before zip begins, as pickled."""
 
+_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".pt2", ".ptl", ".jit", ".torchscript")
+
 
 @hookimpl
 def diffai_loaders() -> Iterator[LoaderSpec]:
@@ -20,7 +22,7 @@ def diffai_loaders() -> Iterator[LoaderSpec]:
         name="pytorch",
         title="PyTorch",
         target="diffai_load_pytorch.loader:open_pytorch",
-        suffixes=(".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".pt2", ".ptl", ".jit", ".torchscript"),
+        suffixes=(*_SUFFIXES, ".bin.index.json"),
         magic=(Magic(_LEGACY, 2), Magic(_LEGACY, 11)),
         sniff="diffai_load_pytorch.sniff:looks_like_pytorch",
         folders=(

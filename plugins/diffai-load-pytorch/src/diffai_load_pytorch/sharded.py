@@ -14,6 +14,7 @@ from diffai_lib_zip import shown
 from diffai_core.plugin import LoadError, SeparateFilesError, Source, read_text
 from diffai_load_pytorch.assembly import Assembly
 from diffai_load_pytorch.checkpoint import add_file
+from diffai_load_pytorch.sniff import looks_like_index
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -29,8 +30,13 @@ _NUMBERED = re.compile(r"(.+)-[0-9]{1,9}-of-([0-9]{1,9})\.bin")
 
 
 def is_index(source: Source) -> bool:
-    """Whether a file is an index of shards: its name says so."""
-    return source.path.name.lower().endswith(".json")
+    """Whether a file is an index of shards, by its content or else its name.
+
+    Raises:
+        LoadError: If it cannot be read.
+    """
+    head, _ = source.head()
+    return looks_like_index(head) or source.path.name.lower().endswith(".json")
 
 
 def add_folder(folder: Source, files: list[DataFile], stack: ExitStack) -> Assembly:

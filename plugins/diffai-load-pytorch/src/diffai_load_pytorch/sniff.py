@@ -13,12 +13,14 @@ _MEMBER = re.compile(
     re.DOTALL,
 )
 _FOLDER = re.compile(rb"[^/]+/(?:data/|code/|constants/)?")
+_INDEX_START = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"')
+_SHARD_NAME = re.compile(rb'\.(?:bin|pt|pth)"')
 _TAR_FIRST = b"sys_info\0"
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 
 
 def looks_like_pytorch(head: bytes, size: int) -> bool:  # noqa: ARG001 - the contract of `sniff`
-    """Whether a file that begins with ``head`` is a zip file with a member that PyTorch writes, or its old tar file.
+    """Whether a file is a zip file with a member that PyTorch writes, its old tar file, or an index of its shards.
 
     Args:
         head: First bytes of the file.
@@ -26,6 +28,8 @@ def looks_like_pytorch(head: bytes, size: int) -> bool:  # noqa: ARG001 - the co
     """
     if head.startswith(_TAR_FIRST):
         return head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC
+    if looks_like_index(head):
+        return True
     at = 0
     while head.startswith(b"PK\x03\x04", at):
         length = int.from_bytes(head[at + _NAME_LENGTH : at + _NAME_LENGTH + 2], "little")
@@ -34,3 +38,8 @@ def looks_like_pytorch(head: bytes, size: int) -> bool:  # noqa: ARG001 - the co
             return bool(_MEMBER.fullmatch(name))
         at += _NAME + length + int.from_bytes(head[at + 28 : at + 30], "little")  # a folder has no data
     return False
+
+
+def looks_like_index(head: bytes) -> bool:
+    """Whether ``head`` begins the index of a sharded checkpoint; that of safetensors files is none."""
+    return bool(_INDEX_START.match(head) and b'"weight_map"' in head and _SHARD_NAME.search(head))
