@@ -169,3 +169,40 @@ def test_a_superblock_that_lies_is_an_error(made, refused, where):
     data[where] ^= 0xFF
     path.write_bytes(data)
     assert refused(path).reason
+
+
+def test_elements_that_are_too_large_are_not_readable_and_take_no_memory(made, opened):
+    artifact = opened(made(lambda file: file.create_dataset("w", (1,), np.dtype("V20000000"))))
+    (entry,) = artifact.not_readable
+    assert "20,000,000 bytes" in entry.reason
+
+
+def test_a_type_that_is_an_array_of_nothing_is_an_error(made, refused):
+    path = made(lambda file: file.create_dataset("w", (3,), np.dtype(("f4", (77, 5)))))
+    data = path.read_bytes()
+    dims = (77).to_bytes(4, "little") + (5).to_bytes(4, "little")
+    assert data.count(dims) == 1
+    path.write_bytes(data.replace(dims, bytes(4) + (5).to_bytes(4, "little")))
+    assert "array type" in refused(path).reason
+
+
+def test_a_chunk_index_that_runs_in_a_circle_is_an_error(made, refused):
+    def fill(file):
+        file.create_dataset("w", data=np.arange(4096), chunks=(1,))
+
+    path = made(fill)
+    data = bytearray(path.read_bytes())
+    root = next(at for at in range(0, len(data), 8) if data[at : at + 5] == b"TREE\1" and data[at + 5] >= 1)
+    first_child = root + 24 + 8 + 8 * 2
+    assert data[int.from_bytes(data[first_child : first_child + 8], "little") :][:4] == b"TREE"
+    data[first_child : first_child + 8] = root.to_bytes(8, "little")
+    path.write_bytes(data)
+    assert "B-tree" in refused(path).reason
+
+
+def test_a_newer_file_with_a_flipped_bit_in_its_metadata_is_an_error_by_its_checksum(made, refused):
+    path = made(lambda file: file.__setitem__("w", ARRAY), libver="latest")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"OHDR") + 12] ^= 1
+    path.write_bytes(data)
+    assert "checksum" in refused(path).reason
