@@ -43,6 +43,30 @@ def test_nothing_runs_the_rest_is_read_and_the_report_lists_the_callable(tmp_pat
     assert artifact.tree["evil"]["__args__"] == [call[1]]
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("torch.storage", "_load_from_bytes"),  # it loads another pickle
+        ("torch.nn.modules.module", "torch.hub.load"),
+        ("torch.optim.optimizer", "os.system"),
+        ("torch.nn.modules", "load"),
+        ("torch.serialization", "load"),
+        ("torch", "load"),
+        ("torch.hub", "Load"),
+        ("builtins", "eval"),
+        ("builtins", "getattr"),
+        ("functools", "partial"),
+        ("collections", "OrderedDict.fromkeys"),
+        ("__torch__x", "Y"),
+        ("numpy.dtypes", "os.system"),
+    ],
+)
+def test_no_name_that_could_do_harm_passes_for_one_of_the_format(tmp_path, opened, module, name):
+    body = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name)) + b"\x93)R."
+    hand_made(tmp_path / "a.pt", body, ())
+    assert [foreign.name for foreign in opened(tmp_path / "a.pt").foreign] == [f"{module}.{name}"]
+
+
 def hand_made(path, body, storages=(("0", 64),)):
     """Write a zip checkpoint whose pickle is ``body``."""
     with zipfile.ZipFile(path, "w") as archive:

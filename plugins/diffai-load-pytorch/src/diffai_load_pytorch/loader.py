@@ -16,7 +16,7 @@ from diffai_load_pytorch.sharded import add_folder, add_index, is_index
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diffai_core.plugin import DataFile, TensorRef
+    from diffai_core.plugin import DataFile
 
 
 def open_pytorch(source: Source, _options: Mapping[str, Any]) -> Artifact:

@@ -33,7 +33,7 @@ _NAMES = frozenset(
         *torch_builders(),
         *(f"torch.{name}" for name in (*TYPES, *_LAYOUTS, *_FORMATS, *_SCHEMES, *_SCHEMES_TOO, *_PLAIN, *STORAGES)),
         *(f"torch.cuda.{name}" for name in STORAGES),
-        *(f"torch.storage.{name}" for name in (*STORAGES, "TypedStorage", "_load_from_bytes")),
+        *(f"torch.storage.{name}" for name in (*STORAGES, "TypedStorage")),
         *("torch._utils._rebuild_wrapper_subclass", "torch.serialization._get_layout", "torch._tensor.Tensor"),
         *("torch.nested._internal.nested_tensor._rebuild_njt", "torch.nested._internal.nested_tensor.NestedTensor"),
         *(f"torch.nn.functional.{name}" for name in _ACTIVATIONS),
@@ -51,7 +51,7 @@ def is_known(found: Global) -> bool:
     """
     if "." in found.name:
         return False
-    if found.path in _NAMES or found.module.startswith("__torch__"):
+    if found.path in _NAMES or found.module.partition(".")[0] == "__torch__":
         return True
     is_class = found.name.lstrip("_")[:1].isupper()
     return is_class and found.module.startswith((*_CLASS_MODULES, *_CLASS_MODULES_TOO))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from diffai_lib_zip import Region
 
@@ -13,10 +13,9 @@ from diffai_load_pytorch.values import TensorValue
 from diffai_load_pytorch.views import Codes, StridedBytes, code_blocks, number, view_blocks
 
 if TYPE_CHECKING:
-    from diffai_core.plugin import TensorRef
+    from diffai_core.plugin import Role, TensorRef
     from diffai_load_pytorch.values import Quantizer
 
-Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
 
 MAX_UNPACKED_BYTES = 256 << 20
 """Largest view with strides of a compressed storage: all of it is decompressed at once."""
