@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from diffai_lib_protobuf import LENGTH
@@ -75,6 +74,8 @@ class Budget:
 
 
 def _digest(source: ByteSource, start: int, length: int) -> dict[str, Any]:
+    import hashlib  # 5 ms that most models need not pay
+
     digest = hashlib.blake2b(digest_size=32)
     for place in range(start, start + length, _PIECE):
         digest.update(source.read(place, min(_PIECE, start + length - place)))
