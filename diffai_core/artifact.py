@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from diffai_core.findings import NotCompared
     from diffai_core.graph import Graph
 
-Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
+Role = Literal["weights", "adapter", "optimizer", "gradients", "ema", "buffers"]
+"""What a tensor is for. An adapter is what fine-tuning added to a layer (LoRA and its like)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,11 @@ class TensorRef(ABC):
     dtype: DType
     role: Role = "weights"
     quantization: Quantization | None = None
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether its elements count as parameters of the model."""
+        return self.role in {"weights", "adapter"}
 
     @property
     def numel(self) -> int:

@@ -88,7 +88,7 @@ class ArtifactSummary:
         path: As the user named it.
         format: Name of the loader that opened it.
         n_tensors: Number of tensors after selection.
-        n_parameters: Elements in all tensors of role ``weights``, tied storage counted once.
+        n_parameters: Elements in all tensors of roles ``weights`` and ``adapter``, tied storage counted once.
         n_bytes: Payload bytes of those tensors.
         dtypes: Number of tensors for each dtype.
     """

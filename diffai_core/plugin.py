@@ -51,7 +51,16 @@ if TYPE_CHECKING:
     from diffai_core.accumulators.counts import smallest_normal
     from diffai_core.accumulators.mantissa import mantissa_bits
     from diffai_core.accumulators.numbers import float_table
-    from diffai_core.artifact import Artifact, BlockTensor, FileTensor, Foreign, Quantization, TensorRef, block_length
+    from diffai_core.artifact import (
+        Artifact,
+        BlockTensor,
+        FileTensor,
+        Foreign,
+        Quantization,
+        Role,
+        TensorRef,
+        block_length,
+    )
     from diffai_core.comparison import Comparison
     from diffai_core.descriptors import Descriptor
     from diffai_core.dtypes import DTYPE_NAMES, DType, decode, dtype, opaque_dtype
@@ -131,6 +140,7 @@ __all__ = [
     "Relation",
     "Report",
     "ReporterSpec",
+    "Role",
     "Scaled",
     "SeparateFilesError",
     "SideCounts",
@@ -168,7 +178,16 @@ _WHEN_ASKED_FOR = {
     "accumulators.counts": ("smallest_normal",),
     "accumulators.mantissa": ("mantissa_bits",),
     "accumulators.numbers": ("float_table",),
-    "artifact": ("Artifact", "BlockTensor", "FileTensor", "Foreign", "Quantization", "TensorRef", "block_length"),
+    "artifact": (
+        "Artifact",
+        "BlockTensor",
+        "FileTensor",
+        "Foreign",
+        "Quantization",
+        "Role",
+        "TensorRef",
+        "block_length",
+    ),
     "comparison": ("Comparison",),
     "dtypes": ("DTYPE_NAMES", "DType", "decode", "dtype", "opaque_dtype"),
     "descriptors": ("Descriptor",),

@@ -222,7 +222,7 @@ def _exit_code(identity: Identity, findings: Sequence[Finding], not_compared: Se
 def _summary(artifact: Artifact, refs: Iterable[TensorRef | None]) -> ArtifactSummary:
     selected = [ref for ref in refs if ref is not None]
     storages = [ref.storage for ref in selected]
-    weights = {storage: ref.numel for storage, ref in zip(storages, selected, strict=True) if ref.role == "weights"}
+    weights = {storage: ref.numel for storage, ref in zip(storages, selected, strict=True) if ref.is_parameter}
     return ArtifactSummary(
         path=artifact.name,
         format=artifact.format,

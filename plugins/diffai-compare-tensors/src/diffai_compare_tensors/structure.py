@@ -36,7 +36,7 @@ def _summary(comparison: Comparison) -> dict[str, Any]:
 
 def _parameters(refs: Iterator[TensorRef | None]) -> int:
     """Elements of all weights, tied storage counted once."""
-    return sum({ref.storage: ref.numel for ref in refs if ref is not None and ref.role == "weights"}.values())
+    return sum({ref.storage: ref.numel for ref in refs if ref is not None and ref.is_parameter}.values())
 
 
 def _modified_parameters(comparison: Comparison) -> tuple[int, int]:
@@ -44,7 +44,7 @@ def _modified_parameters(comparison: Comparison) -> tuple[int, int]:
     total = modified = 0
     for result in comparison.results:
         ref = result.pair.new
-        if result.relation in {None, Relation.NOT_COMPARED} or ref is None or ref.role != "weights":
+        if result.relation in {None, Relation.NOT_COMPARED} or ref is None or not ref.is_parameter:
             continue
         if not result.same_shape:
             continue

@@ -21,7 +21,7 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     prefix = _common_prefix(comparison.results)
     if prefix is not None:
         yield prefix
-    yield from _paired_by_content(comparison.results)
+    yield from _paired_by_content(comparison)
     for result in in_order(comparison.results, options):
         if not same_form(result.pair):
             yield from _structural(result, told=prefix is not None)
@@ -64,15 +64,19 @@ def _reordered(ref: TensorRef | None) -> bool:
     return isinstance(ref, PermutedTensor) and list(ref.axes) != sorted(ref.axes)
 
 
-def _paired_by_content(results: Sequence[PairResult]) -> Iterator[Finding]:
-    """Yield how many tensors were paired by what they hold, and which could not be."""
+def _paired_by_content(comparison: Comparison) -> Iterator[Finding]:
+    """Yield how many tensors were paired by what they hold, and which could not be.
+
+    Within one format that is said only where they are stored otherwise; a renamed tensor says so itself.
+    """
+    results = comparison.results
     pairs = [result.pair for result in results if result.pair.paired_by == "content"]
-    if not pairs:
-        return
     removed = [result.pair.key for result in results if result.pair.new is None]
     added = [result.pair.key for result in results if result.pair.old is None]
     n_permuted = sum(_reordered(pair.new) for pair in pairs)
     n_cast = sum(pair.old is not None and pair.new is not None and pair.old.dtype != pair.new.dtype for pair in pairs)
+    if not pairs or (comparison.old.format == comparison.new.format and not n_permuted and not n_cast):
+        return
     kinds = [f"{n_permuted} with their axes in another order"] * (n_permuted > 0)
     kinds += [f"{n_cast} in another dtype"] * (n_cast > 0)
     told = f" ({', '.join(kinds)})" if kinds else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from diffai_core.plugin import BlockTensor, FileTensor, dtype
 from diffai_lib_hdf5.elements import Element, Field
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from diffai_core.plugin import TensorRef
+    from diffai_core.plugin import Role, TensorRef
     from diffai_lib_hdf5.datasets import Dataset
-
-Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
 
 
 def tensor_of(dataset: Dataset, field: Field, name: str, role: Role = "weights", *, turned: bool = False) -> TensorRef:

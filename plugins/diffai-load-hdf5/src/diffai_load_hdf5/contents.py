@@ -25,9 +25,8 @@ from diffai_core.plugin import LoadError, NotCompared, Text
 
 if TYPE_CHECKING:
     from diffai_lib_hdf5 import Dataset, Found, Hdf5File, Region
-    from diffai_lib_hdf5.tensors import Role
 
-    from diffai_core.plugin import TensorRef
+    from diffai_core.plugin import Role, TensorRef
 
 MAX_CONTAINERS = 1_000_000
 """Most objects and arrays of a JSON text in an attribute."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Literal
+from typing import TYPE_CHECKING
 
-Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
+if TYPE_CHECKING:
+    from diffai_core.plugin import Role
+
+import re
 
 _ROLES: tuple[tuple[Role, re.Pattern[str]], ...] = (
     ("optimizer", re.compile(r"(^|\.)(opt_state|optimizer_state|optimizer)(\.|$)")),

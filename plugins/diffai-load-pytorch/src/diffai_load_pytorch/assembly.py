@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from diffai_lib_pickle import Source, Unpickled
     from diffai_lib_zip import Payload
 
-    from diffai_core.plugin import DataFile, Graph
-    from diffai_load_pytorch.tensors import Role
+    from diffai_core.plugin import DataFile, Graph, Role
 
 ROOT = "tensor"
 """Name of a tensor that is all that a file holds."""

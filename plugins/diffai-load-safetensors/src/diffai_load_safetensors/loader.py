@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_lib_quantization.hints import may_be_quantised
+from diffai_lib_quantization.logical import logical
 
 from diffai_core.plugin import Artifact, LoadError, SeparateFilesError, Source
 from diffai_load_safetensors.header import METADATA_KEY, Header, read_header
@@ -20,7 +20,7 @@ from diffai_load_safetensors.sniff import is_tensor_file, looks_like_index
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diffai_core.plugin import DataFile, FileTensor, TensorRef
+    from diffai_core.plugin import DataFile, FileTensor
 
 INDEX_PATTERN = "*.safetensors.index.json"
 TENSOR_PATTERN = "*.safetensors"
@@ -153,7 +153,7 @@ def _assemble(source: Source, shards: list[_Shard], more_files: tuple[DataFile, 
     return Artifact(
         name=source.name,
         format="safetensors",
-        tensors=_logical(_tensors(shards), source if source.is_folder else Source(source.path.parent)),
+        tensors=logical(_tensors(shards), source if source.is_folder else Source(source.path.parent)),
         tree={METADATA_KEY: metadata} if metadata else {},
         files=(*more_files, *(shard.file for shard in shards)),
     )
@@ -168,16 +168,6 @@ def _tensors(shards: list[_Shard]) -> dict[str, FileTensor]:
                 raise SeparateFilesError(shard.file.name, reason, ref.offset)
             tensors[ref.name] = ref
     return tensors
-
-
-def _logical(tensors: dict[str, FileTensor], folder: Source) -> Mapping[str, TensorRef]:
-    """Return the tensors with quantised weights in place of the parts that they are stored in."""
-    if not may_be_quantised(tensors):
-        return tensors
-    from diffai_lib_quantization.config import read_config
-    from diffai_lib_quantization.recognise import recognised
-
-    return recognised(tensors, read_config(folder))
 
 
 def _merged_metadata(shards: list[_Shard]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from diffai_load_tensorflow.stored import Role
+    from diffai_core.plugin import Role
 
 ATTRIBUTE = "/.ATTRIBUTES/"
 _OPTIMIZER = re.compile(r"(?:^|/)_?optimizer(?:/|$)|/\.OPTIMIZER_SLOT/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_core.plugin import BlockTensor, FileTensor
 from diffai_load_tensorflow.types import item_bytes
@@ -13,11 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from diffai_core.plugin import DataFile, DType, TensorRef
+    from diffai_core.plugin import DataFile, DType, Role, TensorRef
     from diffai_load_tensorflow.slices import Slice
-
-
-Role = Literal["weights", "optimizer", "gradients", "ema", "buffers"]
 
 
 class Stored(NamedTuple):
