@@ -203,6 +203,19 @@ def test_a_part_that_is_not_where_it_is_said_to_be_is_an_error(tmp_path, refused
     refused(tmp_path / "dcp")
 
 
+@pytest.mark.parametrize("offset", [5, "x", (1.5,), ((1,),), {"a": 1}])
+def test_a_part_at_a_place_that_is_none_is_an_error(tmp_path, refused, distributed, offset):
+    def change(metadata):
+        index = next(iter(metadata.storage_data))
+        info = metadata.storage_data.pop(index)
+        object.__setattr__(index, "offset", None)
+        metadata.storage_data[index] = info
+        object.__setattr__(index, "offset", offset)
+
+    rewritten(tmp_path / "dcp", change)
+    refused(tmp_path / "dcp")
+
+
 @pytest.mark.parametrize("field", ["size", "chunks", "properties"])
 def test_a_description_of_a_tensor_that_is_damaged_is_an_error(tmp_path, refused, distributed, field):
     def change(metadata):

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_pickle import FileSource, Global, Inert, Rules, load
-from diffai_lib_pickle.arrays import checked_shape
+from diffai_lib_pickle.arrays import MAX_DIMENSIONS, checked_shape
 from diffai_lib_pickle.tree import divide
 from diffai_lib_zip import shown
 
@@ -19,6 +19,7 @@ from diffai_load_pytorch.builders import torch_builders, type_of
 from diffai_load_pytorch.chunks import Chunk, chunk_blocks
 from diffai_load_pytorch.names import is_known
 from diffai_load_pytorch.saved import add_checkpoint
+from diffai_load_pytorch.sharded import MAX_LABEL
 from diffai_load_pytorch.tensors import tensor_ref
 from diffai_load_pytorch.values import TensorValue
 
@@ -100,8 +101,10 @@ class _Metadata:
         places: dict[Any, _Place] = {}
         for key, value in stored.items():
             index, info = _attributes(key), _attributes(value)
-            label, start, length = (info.get(field) for field in ("relative_path", "offset", "length"))
-            if type(label) is not str or type(start) is not int or type(length) is not int or not index:
+            where: tuple[Any, Any, Any] = info.get("relative_path"), info.get("offset"), info.get("length")
+            label, start, length = where
+            name, first = index.get("fqn"), index.get("offset")
+            if not _is_place(label, start, length) or type(name) is not str or not _is_index(first):
                 raise self._source.error("the place of a part is damaged", 0)
             if info.get("transform_descriptors"):
                 raise self._source.error("parts of the checkpoint are transformed (compressed or encrypted)", 0)
@@ -111,9 +114,19 @@ class _Metadata:
             file = opened[label]
             if start < 0 or length < 0 or start + length > file.size:
                 raise LoadError(file.name, f"a part would take bytes {start:,} to {start + length:,}", file.size)
-            offset = index.get("offset")
-            places[index.get("fqn"), tuple(offset) if offset is not None else None] = _Place(file, start, length)
+            places[name, first] = _Place(file, start, length)
         return places
+
+
+def _is_place(label: Any, start: Any, length: Any) -> bool:
+    return type(label) is str and len(label) <= MAX_LABEL and type(start) is int and type(length) is int
+
+
+def _is_index(value: Any) -> bool:
+    """Whether a value is the place of an element in a tensor, or ``None`` for what is no tensor."""
+    return value is None or (
+        type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(type(n) is int for n in value)
+    )
 
 
 def _attributes(value: Any) -> dict[Any, Any]:
