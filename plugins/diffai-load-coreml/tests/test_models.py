@@ -28,9 +28,11 @@ SCHEMES = {
     "network.mlmodel": {"float32": 19},
     "network_half.mlmodel": {"float16": 19},
     "network_linear8.mlmodel": {"uint8_linear": 19},
+    "network_linear5.mlmodel": {"uint5_linear": 19},
     "network_linear4.mlmodel": {"uint4_linear": 19},
     "network_linear3.mlmodel": {"uint3_linear": 19},
     "network_symmetric.mlmodel": {"uint8_linear": 19},
+    "network_lut7.mlmodel": {"lut7": 19},
     "network_lut4.mlmodel": {"lut4": 19},
     "network_lut2.mlmodel": {"lut2": 19},
 }

@@ -66,15 +66,15 @@ class _AffineNumbers:
     def __init__(self, recipe: Affine) -> None:
         self._recipe = recipe
         self._wide: np.dtype[Any] = np.dtype(np.float64 if recipe.adds else np.float32)
-        self._scale = Spread(recipe.scale, recipe.codes.shape)
-        self._offset = recipe.offset and Spread(recipe.offset, recipe.codes.shape)
+        self._scale = Spread(recipe.scale, recipe.codes.shape, self._wide)
+        self._offset = recipe.offset and Spread(recipe.offset, recipe.codes.shape, self._wide)
 
     def read(self, start: int, count: int) -> NDArray[Any]:
         values: NDArray[Any] = elements(self._recipe.codes, start, count).astype(self._wide)
-        scale: NDArray[Any] = self._scale.read(start, count).astype(self._wide)
+        scale: NDArray[Any] = self._scale.read(start, count)
         if self._offset is None:
             return np.asarray(values * scale)
-        offset: NDArray[Any] = self._offset.read(start, count).astype(self._wide)
+        offset: NDArray[Any] = self._offset.read(start, count)
         return np.asarray(values * scale + offset if self._recipe.adds else (values - offset) * scale)
 
 
@@ -167,22 +167,27 @@ class Spread:
     Args:
         part: The scales.
         shape: Shape of the codes.
+        wide: Type in which they are given.
     """
 
-    def __init__(self, part: Stored, shape: tuple[int, ...]) -> None:
+    def __init__(self, part: Stored, shape: tuple[int, ...], wide: np.dtype[Any]) -> None:
         self._part = part
+        self._wide = wide
         self._index = BlockIndex((1,) * (len(shape) - len(part.shape)) + part.shape, shape)
         self._all: NDArray[Any] | None = None
 
     def read(self, start: int, count: int) -> NDArray[Any]:
         """Return the scales of ``count`` elements from ``start`` on."""
-        index = self._index.read(start, count)
-        if self._index.run is not None and count:
-            first, last = int(index[0]), int(index[-1])
-            return elements(self._part, first, last - first + 1)[index - first]
+        run = self._index.run
+        if run is not None:
+            first, last = start // run, (start + count - 1) // run
+            repeats = np.full(last - first + 1, run)
+            repeats[-1] = start + count - last * run
+            repeats[0] -= start - first * run
+            return np.repeat(elements(self._part, first, last - first + 1).astype(self._wide), repeats)
         if self._all is None:
-            self._all = elements(self._part, 0, self._part.numel)
-        found: NDArray[Any] = self._all[index]
+            self._all = elements(self._part, 0, self._part.numel).astype(self._wide)
+        found: NDArray[Any] = self._all[self._index.read(start, count)]
         return found
 
 
@@ -193,8 +198,17 @@ def elements(stored: Stored, start: int, count: int) -> NDArray[Any]:
         LoadError: If the file has become shorter.
     """
     kind = KINDS.get(stored.code)
-    if kind is not None and kind.bits >= _BITS_OF_A_BYTE:
-        return decode(stored.file.read(stored.offset + kind.nbytes(start), kind.nbytes(count)), kind, count)
+    if kind is not None and (kind.bits >= _BITS_OF_A_BYTE or not stored.high_first):
+        group = kind.packed_group
+        begin = start // group * group
+        n_whole = -(-(start + count - begin) // group) * group
+        data = stored.file.read(stored.offset + kind.nbytes(begin), kind.nbytes(n_whole))
+        return decode(data, kind, n_whole)[start - begin :][:count]
+    return _unpacked(stored, kind, start, count)
+
+
+def _unpacked(stored: Stored, kind: DType | None, start: int, count: int) -> NDArray[Any]:
+    """Return elements from a stream of bits, in which they may lie across bytes."""
     bits = stored.bits
     begin = start * bits // 8
     end = -(-(start + count) * bits // 8)

@@ -26,7 +26,7 @@ KINDS: dict[str, DType] = {
 }
 """Element types of the vocabulary by the names that Core ML gives them, in lower case."""
 
-_ODD = {"uint1": 1, "uint3": 3, "uint6": 6}
+_ODD = {f"uint{bits}": bits for bits in (1, 3, 5, 6, 7)}
 
 
 def bits_of(code: str) -> int | None:

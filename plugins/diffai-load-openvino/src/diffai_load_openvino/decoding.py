@@ -58,15 +58,27 @@ def affine_blocks(plan: Affine, max_bytes: int) -> Iterator[NDArray[Any]]:
     Raises:
         LoadError: If the file has become shorter.
     """
-    wide = np.float64 if plan.dtype.name == "float64" else np.float32
+    wide = np.dtype(np.float64 if plan.dtype.name == "float64" else np.float32)
     narrow = plan.dtype.numpy
-    scales, zeros = _Spread(plan.scale, plan.codes.shape), plan.zero and _Spread(plan.zero, plan.codes.shape)
+    exact = plan.dtype.name != "bfloat16" and all(
+        _is_small(part) for part in (plan.codes, plan.zero) if part is not None
+    )
+    scales = _Spread(plan.scale, plan.codes.shape, narrow, wide)
+    zeros = plan.zero and _Spread(plan.zero, plan.codes.shape, narrow, wide)
     for start, count in _ranges(plan.shape, plan.dtype, max_bytes):
         with np.errstate(all="ignore"):  # what overflows is infinite there too
-            values = _elements(plan.codes, start, count).astype(narrow).astype(wide)
+            values = _elements(plan.codes, start, count)
+            values = values.astype(wide) if exact else values.astype(narrow).astype(wide)
             if zeros:
-                values = (values - zeros.read(start, count).astype(narrow).astype(wide)).astype(narrow).astype(wide)
-            yield (values * scales.read(start, count).astype(narrow).astype(wide)).astype(narrow)
+                values -= zeros.read(start, count)
+                values = values if exact else values.astype(narrow).astype(wide)
+            values *= scales.read(start, count)
+            yield values.astype(narrow, copy=False)
+
+
+def _is_small(part: Constant) -> bool:
+    """Whether elements are whole numbers of so few bits that they and their differences need no rounding."""
+    return part.code in {"u8", "i8", "u6", "u4", "i4", "u3", "u2", "u1"}
 
 
 def _ranges(shape: tuple[int, ...], dtype: DType, max_bytes: int) -> Iterator[tuple[int, int]]:
@@ -82,10 +94,14 @@ class _Spread:
     Args:
         part: The scales.
         shape: Shape of the codes.
+        narrow: Type to which they are rounded.
+        wide: Type in which they are given.
     """
 
-    def __init__(self, part: Constant, shape: tuple[int, ...]) -> None:
+    def __init__(self, part: Constant, shape: tuple[int, ...], narrow: np.dtype[Any], wide: np.dtype[Any]) -> None:
         self._part = part
+        self._narrow = narrow
+        self._wide_type = wide
         self._shape = shape
         self._wide = (1,) * (len(shape) - len(part.shape)) + part.shape
         self._group = group_length(self._wide, shape)
@@ -96,7 +112,7 @@ class _Spread:
         if self._group is not None:
             return self._of_groups(start, count, self._group)
         if self._all is None:
-            self._all = _elements(self._part, 0, self._part.numel)
+            self._all = self._parts(0, self._part.numel)
         index = np.zeros(count, np.int64)
         flat = np.arange(start, start + count)
         step = 1
@@ -113,7 +129,10 @@ class _Spread:
         repeats = np.full(last - first + 1, group)
         repeats[-1] = start + count - last * group
         repeats[0] -= start - first * group
-        return np.repeat(_elements(self._part, first, last - first + 1), repeats)
+        return np.repeat(self._parts(first, last - first + 1), repeats)
+
+    def _parts(self, first: int, count: int) -> NDArray[Any]:
+        return _elements(self._part, first, count).astype(self._narrow).astype(self._wide_type)
 
 
 def _elements(constant: Constant, start: int, count: int) -> NDArray[Any]:
