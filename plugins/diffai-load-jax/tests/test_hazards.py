@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 import msgpack
 import numpy as np
 import pytest
+import tensorstore
 import zstandard
 from diffai_load_jax.crc32c import crc32c
 from diffai_load_jax.flax import open_flax
+from diffai_load_jax.ocdbt import read_ocdbt
 from diffai_load_jax.orbax import open_orbax, open_zarr
 from diffai_load_jax.sniff import looks_like_flax
 
-from diffai_core.plugin import LoadError, Source
+from diffai_core.plugin import DataFile, LoadError, Source
 
 
 def refused(path, opened):
@@ -148,13 +151,34 @@ def varints(*numbers):
     return b"".join(bytes([n & 0x7F | 0x80, n >> 7]) if n > 127 else bytes([n]) for n in numbers)
 
 
+def sealed(magic, body):
+    """Return a manifest or node with its head and checksum."""
+    head = bytes.fromhex(magic) + (len(body) + 18).to_bytes(8, "little") + b"\0\0"
+    return head + body + crc32c(head + body).to_bytes(4, "little")
+
+
 def manifest(path, offset=0, length=20):
     """Return a manifest whose root node lies in the file ``path``."""
     body = bytes(16) + varints(0, 100, 127) + bytes([4]) + varints(0)
     body += varints(1, len(path), 0) + path
     body += varints(1, 1) + bytes([0]) + varints(0, offset, length, 1, 1, 0) + bytes(8) + varints(0)
-    head = bytes.fromhex("0cdb3a2a") + (len(body) + 18).to_bytes(8, "little") + b"\0\0"
-    return head + body + crc32c(head + body).to_bytes(4, "little")
+    return sealed("0cdb3a2a", body)
+
+
+def leaf(kind, *places, size=8):
+    """Return a node with keys ``a``, ``b`` … whose values are ``size`` bytes at these places of the file ``f``."""
+    count = len(places)
+    keys = bytes(range(97, 97 + count))
+    body = bytes([0]) + varints(1, 1, 0) + b"f" + varints(count, *(0,) * (count - 1), *(1,) * count) + keys
+    body += varints(*(size,) * count, *(kind,) * count, *(0,) * count, *places)
+    return sealed("0cdb20de", body)
+
+
+def store(folder, node):
+    """Write a store with one node."""
+    (folder / "f").write_bytes(node)
+    (folder / "manifest.ocdbt").write_bytes(manifest(b"f", length=len(node)))
+    return folder
 
 
 @pytest.mark.parametrize("path", [b"../secret", b"/etc/passwd", b"d/../../secret", b"nothing"])
@@ -176,3 +200,38 @@ def test_a_store_whose_root_is_no_node_is_an_error(tmp_path):
     (tmp_path / "f").write_bytes(bytes(100))
     (tmp_path / "manifest.ocdbt").write_bytes(manifest(b"f"))
     assert "no node" in refused(tmp_path, open_orbax)
+
+
+def test_a_store_that_is_whole_is_read(tmp_path):
+    with open_orbax(Source(store(tmp_path, leaf(1, 0, 8))), {}) as artifact:
+        assert [entry.where for entry in artifact.not_readable] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        (leaf(2, 0), "neither in its node nor in a file"),
+        (leaf(1, 127), "the file ends after"),
+        (leaf(1, *(0,) * 10, size=90), "more than its files hold"),
+        (leaf(1, 0)[:-5] + b"!" + leaf(1, 0)[-4:], "checksum"),
+        (sealed("0cdb20de", bytes([1])), "not of height 0"),
+        (sealed("0cdb20de", bytes([0]) + varints(0, 0)), "is empty"),
+        (sealed("0cdb20de", bytes([0]) + varints(0, 100)), "100 entries in 0 bytes"),
+        (sealed("0cdb20de", bytes([0]) + b"\xff" * 12), "a number without end"),
+    ],
+)
+def test_a_node_that_lies_is_an_error(tmp_path, node, reason):
+    assert reason in refused(store(tmp_path, node), open_orbax)
+
+
+def test_a_tree_of_several_levels_gives_every_key(tmp_path):
+    config = {"max_decoded_node_bytes": 200, "max_inline_value_bytes": 10}
+    base = {"driver": "file", "path": f"{tmp_path}/"}
+    keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": base, "config": config}).result()
+    written = {f"key {number:03}": b"v" * (number % 30) for number in range(300)}
+    with tensorstore.Transaction() as transaction:
+        for key, value in written.items():
+            keys.with_transaction(transaction).write(key, value).result()
+    with DataFile(tmp_path / "manifest.ocdbt") as head, ExitStack() as stack:
+        found = read_ocdbt(head, lambda path: stack.enter_context(DataFile(tmp_path / path)))
+        assert {key: value.read(0, value.size) for key, value in found.items()} == written

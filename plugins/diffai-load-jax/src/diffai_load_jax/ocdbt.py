@@ -169,7 +169,9 @@ class _Reader:
         prefixes, suffixes = [0, *body.varints(n_entries - 1)], body.varints(n_entries)
         keys = _joined(body, prefixes, suffixes)
         lengths, kinds = body.varints(n_entries), body.varints(n_entries)
-        n_outside = sum(kind == 1 for kind in kinds)
+        if max(kinds) > 1:
+            raise body.error("a value of an OCDBT store is neither in its node nor in a file")
+        n_outside = sum(kinds)
         places = iter(zip(body.varints(n_outside), body.varints(n_outside), strict=True))
         for key, length, kind in zip(keys, lengths, kinds, strict=True):
             if kind:
