@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import pickle
 import zipfile
@@ -36,6 +35,8 @@ class TestProtocol5(LoaderTests):
     name = "pickle"
     dtypes = DTYPES
     protocol = 5
+    n_examples = 20
+    n_damaged = 60
 
     def write(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
         path.write_bytes(pickle.dumps(arrays, protocol=self.protocol))
@@ -56,6 +57,7 @@ class TestJoblib(LoaderTests):
     name = "pickle"
     suffix = ".joblib"
     dtypes = NUMPY
+    n_examples = 20
     n_damaged = 60
 
     def write(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -72,22 +74,12 @@ class TestCompressedJoblib(TestJoblib):
         joblib.dump(arrays, path, compress=3)
 
 
-class TestGzip(TestProtocol5):
-    suffix = ".pkl.gz"
-    reads_payload_at_open = DECOMPRESSED
-    dtypes = ("float32", "uint16")
-    n_examples = 10
-    n_damaged = 40
-
-    def write(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-        path.write_bytes(gzip.compress(pickle.dumps(arrays), mtime=0))
-
-
 class TestSkops(LoaderTests):
     plugin = pickle_plugin
     name = "skops"
     dtypes = NUMPY
     names = ("weight", "layer", "bias")
+    n_examples = 20
     n_damaged = 60
 
     def write(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
