@@ -274,3 +274,48 @@ def test_nvfp4_of_modelopt_has_the_values_of_compressed_tensors_with_the_inverse
     tensors = recognised(stored(tmp_path / "both"))
     assert (tensors["a.weight"].stored_as, tensors["b.weight"].stored_as) == ("nvfp4", "nvfp4_modelopt")
     assert tensors["b.weight"].read().tobytes() == tensors["a.weight"].read().tobytes()
+
+
+def test_of_two_layouts_that_name_one_weight_the_second_keeps_its_parts_and_nothing_is_lost(stored, tmp_path):
+    arrays = {
+        "a.qweight": np.zeros((8, 32), np.int32),
+        "a.qzeros": np.full((2, 4), 0x77777777, np.int32),
+        "a.scales": np.ones((2, 32), np.float16),
+        "a.g_idx": np.arange(64, dtype=np.int32) // 32,
+        "a.weight_packed": np.zeros((32, 8), np.int32),
+        "a.weight_shape": np.array([32, 64]),
+        "a.weight_scale": np.ones((32, 2), np.float16),
+    }
+    save_file(arrays, tmp_path / "a")
+    parts = stored(tmp_path / "a")
+    tensors = recognised(parts)
+    held = [part.name for ref in tensors.values() if ref.quantization for part in ref.quantization.stored]
+    plain = [name for name, ref in tensors.items() if ref.quantization is None]
+    assert sorted(held + plain) == sorted(parts)
+    assert tensors["a.weight"].quantization
+
+
+def test_codes_of_eight_bits_whose_groups_are_no_runs_of_columns_stay_as_they_are_stored(stored, tmp_path):
+    arrays = {
+        "a.weight": np.ones((4, 64), np.int8),
+        "a.weight_scale": np.ones((4, 2), np.float32),
+        "a.weight_g_idx": np.arange(64, dtype=np.int32) % 2,
+    }
+    save_file(arrays, tmp_path / "a")
+    parts = stored(tmp_path / "a")
+    assert recognised(parts) == parts
+
+
+@pytest.mark.parametrize(("group_size", "is_recognised"), [(48, True), (64, False), (-1, True)])
+def test_without_group_indices_groups_have_the_size_that_the_configuration_says(
+    stored, tmp_path, group_size, is_recognised
+):
+    """96 inputs in groups of 64 have two groups, of which the second is shorter; they are not two of 48."""
+    arrays = {
+        "a.qweight": np.zeros((12, 32), np.int32),
+        "a.qzeros": np.zeros((2, 4), np.int32),
+        "a.scales": np.ones((2, 32), np.float16),
+    }
+    save_file(arrays, tmp_path / "a")
+    config = {"quant_method": "gptq", "bits": 4, "group_size": group_size, "desc_act": False}
+    assert ("a.weight" in recognised(stored(tmp_path / "a"), config)) == is_recognised

@@ -47,7 +47,7 @@ def _find_gptq(
     n_in = qweight.shape[0] * 32 // bits
     if qzeros.shape != (n_groups, -(-n_out * bits // 32)) or n_out % 32 or n_in > MAX_COLUMNS:
         return None
-    if g_idx is None and (n_in % n_groups or (config or {}).get("desc_act")):
+    if g_idx is None and ((config or {}).get("desc_act") or not _has_equal_groups(n_in, n_groups, config)):
         return None
     offset = _zero_offset(qzeros, bits, config)
     if offset is None:
@@ -56,6 +56,12 @@ def _find_gptq(
     scheme = Scheme("gptq" if offset else "gptq_v2", bits, -(-n_in // n_groups))
     stored = (qweight, qzeros, scales, *([g_idx] if g_idx else []))
     return logical(f"{parts.prefix}weight", (n_out, n_in), decoder, scheme, stored)
+
+
+def _has_equal_groups(n_in: int, n_groups: int, config: Mapping[str, Any] | None) -> bool:
+    """Whether each group has equally many inputs, as many as the configuration says where it says so."""
+    size = integer(config, "group_size") or integer(config, "q_group_size")
+    return n_in % n_groups == 0 and (size is None or size < 1 or n_groups == 1 or size * n_groups == n_in)
 
 
 def _bits(qweight: FileTensor, g_idx: FileTensor | None, config: Mapping[str, Any] | None) -> int | None:
@@ -89,7 +95,9 @@ def _find_awq(
     qweight, qzeros, scales = core
     n_groups, n_out = scales.shape
     n_in = qweight.shape[0]
-    if qzeros.shape != (n_groups, qweight.shape[1]) or n_in % n_groups or n_in > MAX_COLUMNS or "g_idx" in parts:
+    if qzeros.shape != (n_groups, qweight.shape[1]) or n_in > MAX_COLUMNS or "g_idx" in parts:
+        return None
+    if not _has_equal_groups(n_in, n_groups, config):
         return None
     if config is not None and not _is_awq_gemm(config):
         return None

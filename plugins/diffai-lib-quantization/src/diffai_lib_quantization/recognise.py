@@ -29,10 +29,12 @@ def recognised(tensors: Mapping[str, TensorRef], config: Mapping[str, Any] | Non
         LoadError: If a description of a few bytes that is stored as a tensor cannot be read.
     """
     by_part: dict[str, Found] = {}
+    by_name: set[str] = set()
     for name in tensors:
         found = _find(tensors, name, config)
-        if found is not None and _is_free(found, tensors, by_part):
+        if found is not None and found.ref.name not in by_name and _is_free(found, tensors, by_part):
             by_part.update(dict.fromkeys(found.parts, found))
+            by_name.add(found.ref.name)
     result: dict[str, TensorRef] = {}
     for name, ref in tensors.items():
         whole = by_part.get(name)

@@ -96,6 +96,8 @@ def _find_float4(parts: Parts) -> Found | None:
     packed = parts.get("weight_packed", "uint8", ndim=2)
     if packed is None or 0 in packed.shape or packed.shape[1] * 2 > MAX_COLUMNS:
         return None
+    if "weight_zero_point" in parts or "weight_g_idx" in parts:  # no float format has them
+        return None
     shape = (packed.shape[0], packed.shape[1] * 2)
     fine, power = parts.get("weight_scale", "float8_e4m3fn", ndim=2), parts.get("weight_scale", "uint8", ndim=2)
     whole = parts.get("weight_global_scale", *FLOATS)
@@ -123,7 +125,7 @@ def find_scaled(tensors: Mapping[str, TensorRef], name: str, config: Config | No
     if "weight_scale_2" in parts:
         return _find_modelopt(parts)
     weight, scale = parts.get("weight", *FLOATS8, "int8", ndim=2), parts.get(suffix, *FLOATS)
-    if weight is None or scale is None:
+    if weight is None or scale is None or "weight_g_idx" in parts:  # its groups are no runs of columns
         return None
     return _scaled(parts.prefix + "weight", weight, scale, parts, "weight_zero_point", _configured_tile(config))
 
