@@ -104,6 +104,19 @@ def test_fields_that_are_not_known_are_kept(opened, tmp_path):
     assert opened(tmp_path / "m.mlmodel").tree["description"] == {"field 99": [b"new"]}
 
 
+def test_many_layers_of_one_name_are_kept_apart_without_delay(opened, tmp_path):
+    layer = field(1, b"fc") + field(140, field(20, field(1, struct.pack("<f", 1.5))))
+    (tmp_path / "m.mlmodel").write_bytes(field(1, 4) + field(500, field(1, layer) * 20_000))
+    begin = time.perf_counter()
+    tensors = opened(tmp_path / "m.mlmodel").tensors
+    assert time.perf_counter() - begin < 30
+    assert (len(tensors), list(tensors)[:2], list(tensors)[-1]) == (
+        20_000,
+        ["fc.weights", "fc.weights#2"],
+        "fc.weights#20000",
+    )
+
+
 def test_scales_that_do_not_fit_are_not_passed_over(opened, tmp_path):
     quantization = field(1, 8) + field(101, field(1, struct.pack("<3f", 1, 2, 3)))
     weights = field(30, bytes(8)) + field(40, quantization)

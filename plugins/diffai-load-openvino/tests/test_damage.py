@@ -98,6 +98,24 @@ def test_layers_and_edges_that_do_not_fit_are_refused(refused_text, layers, edge
     assert error.offset
 
 
+def test_two_bodies_of_one_name_are_refused(refused_text):
+    bodies = "<body><layers /></body>" * 2
+    layer = f'<layer id="1" name="l" type="Loop" version="opset5">{bodies}</layer>'
+    assert refused_text(EMPTY.format(layer, "")).reason == "a layer has two bodies called 'body'"
+
+
+def test_many_bodies_open_without_delay(tmp_path):
+    data = '<data element_type="u8" shape="0" offset="0" size="0" />'
+    inner = f'<layer id="0" name="c" type="Const" version="opset1">{data}</layer>'
+    layer = '<layer id="{0}" name="if" type="If" version="opset8"><then_body><layers>{1}</layers></then_body></layer>'
+    text = EMPTY.format("".join(layer.format(number, inner) for number in range(10_000)), "")
+    (tmp_path / "m.xml").write_text(text, encoding="utf-8")
+    begin = time.perf_counter()
+    with open_openvino(Source(tmp_path / "m.xml"), {}) as artifact:
+        assert len(artifact.tensors) == 10_000
+    assert time.perf_counter() - begin < 30
+
+
 def test_two_edges_to_one_input_are_refused(refused, edited):
     edge = '<edge from-layer="0" from-port="0" to-layer="'
     text = (FIXTURES / "every_type.xml").read_text(encoding="utf-8")

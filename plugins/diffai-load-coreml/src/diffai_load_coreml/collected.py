@@ -24,14 +24,15 @@ class Collected:
         self.tensors: dict[str, TensorRef] = {}
         self.foreign: list[Foreign] = []
         self.not_readable: list[NotCompared] = []
+        self._n_alike: dict[str, int] = {}
         self._left = MAX_VALUES
 
     def add(self, wanted: str, make: Callable[[str], TensorRef]) -> str:
         """Add a tensor under the name ``wanted``, or that and a number if there is one; return the name."""
-        name, count = wanted, 1
+        name = wanted
         while name in self.tensors:
-            count += 1
-            name = f"{wanted}#{count}"
+            self._n_alike[wanted] = self._n_alike.get(wanted, 1) + 1  # kept, so that many of one name take no longer
+            name = f"{wanted}#{self._n_alike[wanted]}"
         self.tensors[name] = make(name)
         return name
 

@@ -96,11 +96,11 @@ class _GraphContents:
 
     def _unlike(self, keys: dict[int, str]) -> dict[int, str]:
         """Return keys that no other tensor has, neither of this graph nor of one around it."""
-        taken = self._whole.tensors.keys() | self._whole.strings.keys()
         found: dict[int, str] = {}
+        taken: set[str] = set()
         for number, wanted in keys.items():
             key, count = wanted, 1
-            while key in taken:
+            while key in taken or key in self._whole.tensors or key in self._whole.strings:
                 count += 1
                 key = f"{wanted}#{count}"
             taken.add(key)

@@ -144,7 +144,11 @@ class _Folder:
 
     def _layer(self, element: Element) -> Layer:
         parts = [child for child in element.children if isinstance(child, Element)]
-        bodies = {part.tag: self.net(part) for part in parts if _has_layers(part)}
+        bodies: dict[str, Net] = {}
+        for part in filter(_has_layers, parts):
+            if part.tag in bodies:
+                raise LoadError(self._file.name, f"a layer has two bodies called {part.tag[:40]!r}", part.offset)
+            bodies[part.tag] = self.net(part)
         rest = [part for part in parts if part.tag not in {"data", "input", "output", *bodies}]
         known = {"id", "name", "type", "version"}
         extra = {key: value for key, value in element.attributes.items() if key not in known}
