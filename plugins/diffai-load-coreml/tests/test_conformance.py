@@ -90,7 +90,10 @@ def write_model(path, weights, arrays):
 def write_package(path, arrays):
     inner = path / "Data/com.apple.CoreML"
     inner.mkdir(parents=True, exist_ok=True)
-    items = {"1": {"path": "com.apple.CoreML/model.mlmodel"}, "2": {"path": "com.apple.CoreML/weights"}}
+    items = {
+        number: {"author": "com.apple.CoreML", "description": "", "name": name, "path": f"com.apple.CoreML/{name}"}
+        for number, name in (("1", "model.mlmodel"), ("2", "weights"))
+    }
     said = {"fileFormatVersion": "1.0.0", "itemInfoEntries": items, "rootModelIdentifier": "1"}
     (path / "Manifest.json").write_text(json.dumps(said), encoding="utf-8")
     write_model(inner / "model.mlmodel", inner / "weights/weight.bin", arrays)
