@@ -164,9 +164,27 @@ def test_a_token_or_merge_that_is_there_twice_is_not_dropped(write):
     tree = read(write(json.dumps({"model": unigram})))
     assert (tree["vocab"], tree["duplicate_tokens"]) == ({"a": 2, "b": 1}, [["a", 0, -1.0]])
     tree = read(write("a b\nb c\na b\n"), open_merges)
-    assert tree == {"merges": {"a b": 0, "b c": 1}, "duplicate_merges": [["a b", 2]]}
+    assert tree == {"merges": {"a b": 2, "b c": 1}, "duplicate_merges": [["a b", 0]]}
     twice = [{"content": "<x>", "id": 1}, {"content": "<x>", "id": 2}]
     assert read(write(json.dumps({"model": BPE, "added_tokens": twice})))["added_tokens"] == twice
+
+
+def test_a_merge_that_is_there_twice_has_the_rank_that_it_has_for_the_tokenizer(write):
+    merges = [("a", "b"), ("b", "c"), ("a", "b")]
+    tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4}, merges))
+    ranks = read(write("".join(f"{left} {right}\n" for left, right in merges)), open_merges)["merges"]
+    first = min(ranks, key=ranks.get).replace(" ", "")
+    assert first in tokenizer.encode("abc").tokens
+
+
+def test_added_tokens_in_another_order_are_not_the_same_though_their_ids_are(write):
+    tokenizer = Tokenizer(models.BPE({"a": 0}, []))
+    tokenizer.add_tokens(["<x>", "<y>"])
+    document = json.loads(tokenizer.to_str())
+    turned = document | {"added_tokens": document["added_tokens"][::-1]}
+    assert Tokenizer.from_str(json.dumps(turned)).token_to_id("<x>") != tokenizer.token_to_id("<x>")
+    assert "added_tokens_order" not in read(write(json.dumps(document)))
+    assert read(write(json.dumps(turned)))["added_tokens_order"] == ["<y>", "<x>"]
 
 
 def test_lines_end_at_newlines_only(write):

@@ -43,7 +43,7 @@ def _read(file: DataFile) -> dict[str, Any]:
     if "merges" in model:
         merges = _list(model.pop("merges"), "merges", file)
         parts |= plain_ranks(merges) or ranks(_pair(merge, file) for merge in merges)
-    parts |= {"model": model, "added_tokens": _added_tokens(document.get("added_tokens"), file)}
+    parts |= {"model": model, **_added_tokens(document.get("added_tokens"), file)}
     clash = tree.keys() & parts
     if clash:
         raise LoadError(file.name, f"not a tokenizer.json: {min(clash)!r} stands outside its 'model'", 0)
@@ -78,10 +78,14 @@ def _pair(merge: Any, file: DataFile) -> tuple[str, str]:
     raise LoadError(file.name, "not a tokenizer.json: a merge is not two tokens", 0)
 
 
-def _added_tokens(tokens: Any, file: DataFile) -> Any:
-    """Return the added tokens by their text; as the list that they are where two have one text."""
+def _added_tokens(tokens: Any, file: DataFile) -> dict[str, Any]:
+    """Return the added tokens by their text; as the list that they are where two have one text.
+
+    Tokenizers add them in the order of the list, whatever their ids say. As a rule that is the order of the ids; where
+    it is not, ``added_tokens_order`` holds it.
+    """
     if tokens is None:
-        return {}
+        return {"added_tokens": {}}
     if not isinstance(tokens, list) or not all(isinstance(token, dict) for token in tokens):
         raise LoadError(file.name, "not a tokenizer.json: its 'added_tokens' are no list of objects", 0)
     found = {
@@ -89,4 +93,8 @@ def _added_tokens(tokens: Any, file: DataFile) -> Any:
         for token in tokens
         if isinstance(token.get("content"), str)
     }
-    return found if len(found) == len(tokens) else tokens
+    if len(found) != len(tokens):
+        return {"added_tokens": tokens}
+    ids = [token.get("id") for token in tokens]
+    in_order = set(map(type, ids)) <= {int} and ids == sorted(set(ids))
+    return {"added_tokens": found} if in_order else {"added_tokens": found, "added_tokens_order": list(found)}

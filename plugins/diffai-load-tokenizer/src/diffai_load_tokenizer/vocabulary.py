@@ -58,15 +58,16 @@ def ranks(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the part of a tree that says which merge has which rank: its place.
 
     A merge is written as in a merges.txt, ``left right``, or as a JSON list where a token holds a space. A merge that
-    is there several times has the lowest of its ranks; ``duplicate_merges`` holds the others.
+    is there several times has the last of its ranks, as tokenizers have it; ``duplicate_merges`` holds the others.
     """
     found: dict[str, int] = {}
     again: list[list[Any]] = []
     for rank, (left, right) in enumerate(pairs):
         plain = " " not in left and " " not in right
         merge = f"{left} {right}" if plain else json.dumps([left, right], ensure_ascii=False)
-        if found.setdefault(merge, rank) != rank:
-            again.append([merge, rank])
+        if merge in found:
+            again.append([merge, found[merge]])
+        found[merge] = rank
     return {"merges": found, "duplicate_merges": again} if again else {"merges": found}
 
 
