@@ -263,3 +263,19 @@ def test_switches_of_the_header_and_infinities_are_read(tmp_path):
     with open_lightgbm(Source(path), {}) as model:
         assert model.tree["header"] == {"average_output": True}
         assert model.tensors["trees.0.threshold"].read().tolist() == [np.inf, -np.inf]
+
+
+def test_sizes_of_lightgbm_trees_are_left_out_only_where_they_are_right(tmp_path):
+    text = (FIXTURES / "lightgbm-trees.txt").read_text(encoding="utf-8")
+    changed = {
+        "right": text,
+        "size": text.replace("tree_sizes=648", "tree_sizes=649"),
+        "line ends": text.replace("\n", "\r\n"),
+        "longer tree": text.replace("\nshrinkage=", "\nshrinkage=0", 1),
+    }
+    left_out = set()
+    for name, content in changed.items():
+        (tmp_path / name).write_bytes(content.encode())
+        with open_lightgbm(Source(tmp_path / name), {}) as artifact:
+            left_out |= {name} - ({name} if "tree_sizes" in artifact.tree["header"] else set())
+    assert left_out == {"right"}

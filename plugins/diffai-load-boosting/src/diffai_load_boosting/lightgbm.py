@@ -25,11 +25,12 @@ _INTEGERS = (
     *("cat_boundaries", "num_features", "leaf_features"),
 )
 _ARRAYS = {**dict.fromkeys(_FLOATS, "float64"), **dict.fromkeys(_INTEGERS, "int32"), "cat_threshold": "uint32"}
-_LAYOUT = frozenset({"tree_sizes"})
-"""What follows from the text itself: the bytes of each tree."""
+_SIZES = "tree_sizes"
+"""Bytes of each tree, which follow from the text itself; LightGBM cannot read a model in which they are wrong."""
+_END_OF_TREES = "end of trees"
 _SECTIONS = {"feature_importances:": "feature_importances", "parameters:": "parameters"}
 _CATEGORIES = "pandas_categorical:"
-_ENDS = frozenset({"end of trees", "end of parameters"})
+_ENDS = frozenset({_END_OF_TREES, "end of parameters"})
 
 
 def open_lightgbm(source: Source, _options: Mapping[str, Any]) -> Artifact:
@@ -62,6 +63,7 @@ class _Model:
         self._section: dict[str, Any] = {}
         self._name = ""
         self._is_tree = False
+        self._places: list[int] = []
         self.tree: dict[str, Any] = {"header": self._section, "trees": self._trees}
 
     def read(self, text: Text) -> None:
@@ -69,13 +71,23 @@ class _Model:
         lines = _lines(text)
         if next(lines, (0, ""))[1] != "tree":
             raise LoadError(self._file.name, "not a model of LightGBM: it does not begin with 'tree'", 0)
-        seen_end = False
+        end: int | None = None
         for place, line in lines:
-            seen_end = seen_end or line == "end of trees"
+            if line == _END_OF_TREES and end is None:
+                end = place
             if line and line not in _ENDS:
                 self._take(text, place, line)
-        if not seen_end:
+        if end is None:
             raise text.error("the text ends before its 'end of trees'", len(text.content))
+        header = self.tree["header"]
+        if header.get(_SIZES) == self._sizes(text, end):
+            del header[_SIZES]
+
+    def _sizes(self, text: Text, end: int) -> str:
+        """Return the bytes of each tree, of which the last ends at ``end``."""
+        ends = [*self._places[1:], end]
+        trees = (text.content[start:stop] for start, stop in zip(self._places, ends, strict=bool(self._places)))
+        return " ".join(str(len(tree.encode(text.encoding))) for tree in trees)
 
     def _take(self, text: Text, place: int, line: str) -> None:
         if line in _SECTIONS:
@@ -88,7 +100,7 @@ class _Model:
             self._add(key, str(value), text, place)
         elif line.startswith(_CATEGORIES):
             self._put(self.tree, key, value, text, place)
-        elif key not in _LAYOUT:
+        else:
             self._put(self._section, key, _scalar(value) if self._is_tree else value, text, place)
 
     def _split(self, line: str) -> tuple[str, str | bool]:
@@ -111,6 +123,7 @@ class _Model:
             raise text.error(f"tree {len(self._trees):,} should begin here, and not {number!s:.20}", place)
         self._section, self._is_tree = {}, True
         self._trees.append(self._section)
+        self._places.append(place)
 
     def _add(self, key: str, value: str, text: Text, place: int) -> None:
         name = f"trees.{len(self._trees) - 1}.{key}"
