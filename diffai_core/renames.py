@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from diffai_core.pairing import TensorPair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from diffai_core.artifact import TensorRef
 
@@ -61,14 +61,15 @@ def _pairs_by_content(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef]
 
 
 def _pairs_by_prefix(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef]) -> list[TensorPair]:
-    """Pair names that differ by one prefix, if most names do and most shapes agree."""
+    """Pair names that differ by one prefix, if most names of parameters do and most shapes agree."""
+    olds, news = _voters(old), _voters(new)
     votes: Counter[_Prefix] = Counter()
-    votes.update(_Prefix(prefix, "") for name in old for prefix, rest in _splits(name) if rest in new)
-    votes.update(_Prefix("", prefix) for name in new for prefix, rest in _splits(name) if rest in old)
+    votes.update(_Prefix(prefix, "") for name in olds for prefix, rest in _splits(name) if rest in news)
+    votes.update(_Prefix("", prefix) for name in news for prefix, rest in _splits(name) if rest in olds)
     if not votes:
         return []
     prefix, count = min(votes.items(), key=lambda item: (-item[1], item[0]))
-    smaller, larger = sorted((len(old), len(new)))
+    smaller, larger = sorted((len(olds), len(news)))
     if not (count == larger or (count > 1 and 2 * count >= smaller)):
         return []
     found = [
@@ -78,6 +79,11 @@ def _pairs_by_prefix(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef])
     ]
     agreeing = sum(pair.same_shape for pair in found)
     return found if 2 * agreeing > len(found) else []
+
+
+def _voters(refs: Mapping[str, TensorRef]) -> Collection[str]:
+    """Return the names of parameters, or all if there are none: exporters make up names for constants."""
+    return {name for name, ref in refs.items() if ref.is_parameter} or refs.keys()
 
 
 def _splits(name: str) -> Iterable[tuple[str, str]]:

@@ -60,3 +60,13 @@ def test_content_decides_only_after_the_whole_tensor_was_seen() -> None:
     near = long.copy()
     near[20_000] += 1
     assert paired({"x": long}, {"u": near}) == {("x", None), (None, "u")}
+
+
+def test_constants_under_names_of_their_own_do_not_outvote_a_prefix() -> None:
+    weights = {"a.w": A, "b.w": B, "c.w": C}
+    constants = [{f"{side}_{i}": np.full(3, i + shift) for i in range(20)} for side, shift in (("x", 0), ("y", 50))]
+    old = artifact(tensors=weights | constants[0], roles=dict.fromkeys(constants[0], "buffers"))
+    changed = {f"model.{name}": array + 1 for name, array in weights.items()}
+    new = artifact(tensors=changed | constants[1], roles=dict.fromkeys(constants[1], "buffers"))
+    found = {(p.old.name, p.new.name) for p in pair_tensors(old.tensors, new.tensors) if p.old and p.new}
+    assert found == {(name, f"model.{name}") for name in weights}

@@ -161,3 +161,21 @@ def test_a_list_and_a_tuple_of_equal_elements_are_equal(find):
 def test_lists_are_compared_by_position(find):
     found = [(f.kind, f.where) for f in find({"l": ["a", "b", "c"]}, {"l": ["a", "x", "b", "c"]})]
     assert found == [("modified", "l[1]"), ("modified", "l[2]"), ("added", "l[3]")]
+
+
+def test_entries_that_one_of_two_model_formats_has_no_place_for_are_no_change(find_formats):
+    found = find_formats(("pytorch", {"epoch": 3, "config": {"a": 1}}), ("onnx", {"producer": "x", "config": {"a": 2}}))
+    assert [(f.kind, f.where, f.level) for f in found] == [
+        ("modified", "config.a", "change"),
+        ("removed", "epoch", "info"),
+        ("added", "producer", "info"),
+        ("entries_of_one_format", "", "info"),
+    ]
+    assert found[-1].values == {"only_old": ["epoch"], "only_new": ["producer"]}
+
+
+def test_between_configurations_of_two_formats_and_within_one_format_they_are_changes(find_formats):
+    sides = {"a": 1}, {"a": 1, "b": 2}
+    for formats, tensors in ((("json", "yaml"), False), (("onnx", "onnx"), True)):
+        found = find_formats(*zip(formats, sides, strict=True), tensors=tensors)
+        assert [(f.kind, f.where, f.level) for f in found] == [("added", "b", "change")]

@@ -383,6 +383,7 @@ def test_large_compressed_joblib_files_are_recognised(method):
         b"x\x9c",
         b"BZh9",
     ],
+    ids=range(9),
 )
 def test_other_content_is_declined(data):
     assert not looks_like_pickle(data, len(data))

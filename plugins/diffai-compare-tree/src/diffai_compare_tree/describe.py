@@ -83,6 +83,17 @@ def not_comparable(where: str, value: object) -> Finding:
     )
 
 
+def of_one_format(only_old: list[str], only_new: list[str]) -> Finding:
+    """Return what to say about entries for which the other format has no place."""
+    return Finding(
+        "entries_of_one_format",
+        level="info",
+        values={"only_old": sorted(only_old), "only_new": sorted(only_new)},
+        message=f"entries beside the tensors that only one format has: {len(only_old)} in OLD, {len(only_new)} in NEW"
+        " (--verbose lists them)",
+    )
+
+
 def nothing_selected() -> Finding:
     """Return the finding that the selection leaves nothing to compare."""
     return Finding(

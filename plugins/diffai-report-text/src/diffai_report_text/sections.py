@@ -31,6 +31,7 @@ _SECTIONS = {
     "tolerance_to_pass": Section.TOLERANCE,
     "foreign_code": Section.REMARKS,
     "tensors_paired_by_content": Section.REMARKS,
+    "entries_of_one_format": Section.REMARKS,
 }
 NOUNS = {
     "added": "added entries",
