@@ -279,3 +279,37 @@ def test_sizes_of_lightgbm_trees_are_left_out_only_where_they_are_right(tmp_path
         with open_lightgbm(Source(tmp_path / name), {}) as artifact:
             left_out |= {name} - ({name} if "tree_sizes" in artifact.tree["header"] else set())
     assert left_out == {"right"}
+
+
+def _leaves(node):
+    return [node] if "value" in node else [*_leaves(node["left"]), *_leaves(node["right"])]
+
+
+def _with_leaves(document, values, weights):
+    """Return a copy whose first leaves hold these; ``None`` for nothing."""
+    document = json.loads(json.dumps(document))
+    for leaf, value, weight in zip(_leaves(document["trees"][0]), values, weights, strict=False):
+        leaf.update({"value": value, "weight": weight})
+        if weight is None:
+            del leaf["weight"]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (([[1.0, 2.0], [3.0]], [1, 1]), ([[1.0], [2.0, 3.0]], [1, 1])),
+        (([1.0, 2.0], [None, 5]), ([1.0, 2.0], [5, None])),
+    ],
+)
+def test_numbers_of_catboost_that_stand_in_other_leaves_are_another_model(tmp_path, one, other):
+    document = json.loads((FIXTURES / "catboost-nodes.json").read_text(encoding="utf-8"))
+    found = []
+    for name, (values, weights) in (("one", one), ("other", other)):
+        path = tmp_path / name
+        path.write_text(json.dumps(_with_leaves(document, values, weights)), encoding="utf-8")
+        with open_catboost(Source(path), {}) as artifact:
+            tensors = {name: ref.read().tolist() for name, ref in artifact.tensors.items()}
+            found.append((artifact.tree, tensors))
+    assert found[0] != found[1]
+    assert all("trees.1.leaf_values" in tensors for _, tensors in found)

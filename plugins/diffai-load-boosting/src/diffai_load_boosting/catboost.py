@@ -81,20 +81,24 @@ class _Model:
         return {key: value for key, value in tree.items() if key not in _ARRAYS}
 
     def _nested(self, tree: dict[str, Any], number: int) -> dict[str, Any]:
-        """Return a tree of nodes without what its leaves hold."""
+        """Return a tree of nodes without what its leaves hold; whole where they do not all hold the same."""
         arrays: dict[str, list[Any]] = {key: [] for key in _ARRAYS}
         root: dict[str, Any] = {}
+        forms = set()
         stack = [(tree, root)]
         while stack:
             node, copy = stack.pop()
+            sides = [side for side in ("right", "left") if isinstance(node.get(side), dict)]
+            forms.add((bool(sides), _form(node)))
             for key, value in node.items():
                 if key in _OF_LEAF:
                     arrays[_OF_LEAF[key]] += value if isinstance(value, list) else [value]
-                elif key in {"left", "right"} and isinstance(value, dict):
-                    copy[key] = {}
                 else:
-                    copy[key] = value
-            stack += [(node[side], copy[side]) for side in ("right", "left") if isinstance(node.get(side), dict)]
+                    copy[key] = {} if key in sides else value
+            stack += [(node[side], copy[side]) for side in sides]
+        by_place = dict(forms)  # inside and in leaves: one form each, the inner nodes hold nothing
+        if len(by_place) < len(forms) or by_place.get(True):
+            return tree
         for key, values in arrays.items():
             self._add(number, key, values)
         return root
@@ -105,3 +109,9 @@ class _Model:
             raise self._error(f"{name} is no list")
         if values:
             self.tensors[name] = packed_tensor(name, values, "float64", self._error)
+
+
+def _form(node: dict[str, Any]) -> tuple[tuple[str, int | None], ...]:
+    """Return what of :data:`_OF_LEAF` a node holds, and how many numbers of each: ``None`` where it is no list."""
+    held = ((key, node[key]) for key in sorted(_OF_LEAF.keys() & node.keys()))
+    return tuple((key, len(value) if isinstance(value, list) else None) for key, value in held)
