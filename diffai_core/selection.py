@@ -205,7 +205,7 @@ class _Choice:
         candidates = self._by_magic() or self._by_sniffing() or self._by_suffix()
         if not candidates:
             raise self._miss()
-        best = self._suffix_winners(_most_special(candidates))
+        best = self._suffix_winners(_most_special([*candidates, *self._dialects_by_suffix(candidates)]))
         if len(best) > 1:
             raise _ambiguous(self._source, best)
         return best[0]
@@ -252,6 +252,15 @@ class _Choice:
         suffix = self._source.path.suffix.lower()
         says_little = suffix in GENERIC_SUFFIXES and max(map(self._suffix_length, matching)) == len(suffix)
         return [] if something_else or says_little else matching
+
+    def _dialects_by_suffix(self, candidates: Sequence[Loader]) -> list[Loader]:
+        """Return the dialects of ``candidates`` whose suffix the file has and the general format has not.
+
+        What tells a dialect may stand too far back in the file to be seen.
+        """
+        general = {loader.spec.name for loader in candidates if not self._suffix_length(loader)}
+        dialects = [loader for loader in self._registry.loaders.values() if loader.spec.dialect_of in general]
+        return [loader for loader in self._with_suffix(dialects) if loader not in candidates]
 
     def _with_suffix(self, loaders: Iterable[Loader]) -> list[Loader]:
         return [loader for loader in loaders if self._suffix_length(loader)]

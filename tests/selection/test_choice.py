@@ -115,6 +115,20 @@ def test_a_dialect_opens_what_its_general_format_recognises_too_whatever_the_suf
     assert chosen(file("tokens.json", b"{other"), registry) == "json"
 
 
+def test_a_dialect_opens_a_file_of_its_own_suffix_that_only_its_general_format_recognises(
+    registry_of, loader, file, code
+):
+    code.pickle = lambda head, _size: head.startswith(b"P")
+    code.never = lambda _head, _size: False
+    registry = registry_of(
+        loader("pickle", suffixes=(".pkl",), sniff="fake_loaders:pickle"),
+        loader("paddle", suffixes=(".pdparams", "state.pkl"), sniff="fake_loaders:never", dialect_of="pickle"),
+    )
+    assert chosen(file("x.pdparams", b"P..."), registry) == "paddle"
+    assert chosen(file("state.pkl", b"P..."), registry) == "pickle"
+    assert chosen(file("x.bin", b"P..."), registry) == "pickle"
+
+
 def test_the_longest_suffix_wins_in_any_case(registry_of, loader, file):
     registry = registry_of(loader("json", suffixes=(".json",)), loader("index", suffixes=(".index.json",)))
     assert chosen(file("model.INDEX.Json"), registry) == "index"
