@@ -346,3 +346,8 @@ def test_how_tensors_were_paired_by_content_is_said_in_words():
         "tensors_paired_by_content", level="info", values={"n_paired": 3}, message="3 tensors were paired"
     )
     assert lines(finding) == ["3 tensors were paired"]
+
+
+def test_an_error_that_names_its_file_does_not_name_it_twice():
+    finding = Finding("unreadable", "a/model.bin", level="error", message="a/model.bin: byte 8: is damaged")
+    assert lines(finding) == ["! a/model.bin: byte 8: is damaged"]

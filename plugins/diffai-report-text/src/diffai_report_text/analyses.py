@@ -110,7 +110,8 @@ def tolerance_line(finding: Finding) -> str:
 
 def error_lines(finding: Finding, view: View) -> list[str]:
     """Return which plugin failed at what."""
-    said = [visible(text) for text in (finding.plugin, finding.where, finding.message) if text]
+    where = "" if finding.message.startswith(finding.where) else finding.where
+    said = [visible(text) for text in (finding.plugin, where, finding.message) if text]
     return view.paint([f"! {': '.join(said) or visible(finding.kind)}"], RED)
 
 
