@@ -166,6 +166,11 @@ def test_more_elements_of_lists_than_are_allowed_are_an_error(handmade, refusal,
     assert "under 'b', more than fit" in refusal(file.build()).reason
 
 
+def test_lists_in_lists_count_for_more_as_they_take_more_time(handmade, refusal, monkeypatch):
+    monkeypatch.setattr(metadata, "MAX_VALUES", 100)
+    assert "under 'a', more than fit" in refusal(handmade().pair("a", ARRAY, [[]] * 7, ARRAY).build()).reason
+
+
 @pytest.mark.parametrize("depth", [9, 1000, 100_000])
 def test_lists_nested_too_deeply_are_an_error(handmade, refusal, depth):
     file = handmade()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import gguf
 import numpy as np
 import pytest
 
 from diffai_core.plugin import LoadError, SeparateFilesError
 
-U16, I32 = 2, 5
+U8, U16, I32, F32, BOOL = 0, 2, 5, 6, 7
 _MODEL = {f"blk.{number}.weight": np.full((2, 32), number, np.float32) for number in range(5)}
 
 
@@ -104,3 +106,16 @@ def test_parts_that_disagree_about_a_key_keep_both_values(open_path, tmp_path, h
         (tmp_path / f"m-0000{number + 1}-of-00002.gguf").write_bytes(file.tensor(f"t{number}", [8], 0).build(bytes(32)))
     with open_path(tmp_path) as artifact:
         assert artifact.tree == {"a": {"m-00001-of-00002.gguf": 0, "m-00002-of-00002.gguf": 1}}
+
+
+def test_parts_agree_about_a_key_that_is_nan_and_disagree_where_one_says_true_and_one_says_1(
+    open_path, tmp_path, handmade
+):
+    for number, kind in enumerate((BOOL, U8)):
+        file = handmade().pair("split.no", U16, number).pair("split.count", U16, 2).pair("n", F32, math.nan)
+        file.pair("a", kind, 1).tensor(f"t{number}", [8], 0)
+        (tmp_path / f"m-0000{number + 1}-of-00002.gguf").write_bytes(file.build(bytes(32)))
+    with open_path(tmp_path) as artifact:
+        assert math.isnan(artifact.tree["n"])
+        told = artifact.tree["a"]
+    assert [type(value) for value in told.values()] == [bool, int]

@@ -137,8 +137,13 @@ def _merged(by_part: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     disagreeing: set[str] = set()
     for pairs in by_part.values():
         for key, value in pairs.items():
-            if key not in _CONTAINER_KEYS and merged.setdefault(key, value) != value:
+            if key not in _CONTAINER_KEYS and not _is_same(merged.setdefault(key, value), value):
                 disagreeing.add(key)
     for key in disagreeing:
         merged[key] = {label: pairs[key] for label, pairs in by_part.items() if key in pairs}
     return merged
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are written alike: unlike ``==``, 1 is not ``True``, and NaN is NaN."""
+    return one is other or repr(one) == repr(other)

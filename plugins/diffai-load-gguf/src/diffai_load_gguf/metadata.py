@@ -14,6 +14,8 @@ MAX_PAIRS = 1_000_000
 MAX_VALUES = 4_000_000
 """Elements of all lists together; the largest vocabularies have some 300,000 tokens in three lists."""
 MAX_DEPTH = 8
+_LIST_COST = 16
+"""So many elements a list within a list counts for, as it takes as long to read and as much memory."""
 
 UINT32 = 4
 BOOL, STRING, ARRAY = 7, 8, 9
@@ -69,7 +71,7 @@ class MetadataReader:
         if depth > MAX_DEPTH:
             raise cursor.error(f"lists nested more than {MAX_DEPTH} deep under {shown(key)}")
         kind, count = cursor.number("I"), cursor.length()
-        self._n_values += count
+        self._n_values += count * (_LIST_COST if kind == ARRAY else 1)
         if self._n_values > MAX_VALUES or count > cursor.remaining // self._smallest(kind):
             raise cursor.error(f"a list of {count:,} values under {shown(key)}, more than fit", start)
         if kind == STRING:
