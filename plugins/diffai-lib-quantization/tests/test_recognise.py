@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -319,3 +320,31 @@ def test_without_group_indices_groups_have_the_size_that_the_configuration_says(
     save_file(arrays, tmp_path / "a")
     config = {"quant_method": "gptq", "bits": 4, "group_size": group_size, "desc_act": False}
     assert ("a.weight" in recognised(stored(tmp_path / "a"), config)) == is_recognised
+
+
+def test_the_same_parts_in_other_tiles_are_another_scheme_with_other_values(stored, tmp_path):
+    import ml_dtypes
+
+    scale = np.array([[1, 2], [3, 4]], np.float32)
+    save_file({"a.weight": np.ones((128, 128), ml_dtypes.float8_e4m3fn), "a.weight_scale_inv": scale}, tmp_path / "a")
+    parts = stored(tmp_path / "a")
+    found = {side: recognised(parts, {"weight_block_size": [side, side]})["a.weight"] for side in (64, 100)}
+    assert {side: ref.stored_as for side, ref in found.items()} == {
+        64: "float8_block_64x64",
+        100: "float8_block_100x100",
+    }
+    for side, ref in found.items():
+        tile = np.arange(128) // side
+        assert np.array_equal(ref.read(), scale[tile][:, tile])
+
+
+def test_tied_weights_share_their_storage_and_others_do_not(stored):
+    parts = stored(_FIXTURES / "gptq_sym.safetensors")
+    tied = {
+        name.replace("q_proj", "tied"): replace(part, name=name.replace("q_proj", "tied"))
+        for name, part in parts.items()
+    }
+    tensors = recognised({**parts, **tied})
+    assert tensors["model.q_proj.weight"].storage == tensors["model.tied.weight"].storage
+    other = recognised(stored(_FIXTURES / "gptq_v2.safetensors"))["model.q_proj.weight"]
+    assert tensors["model.q_proj.weight"].storage != other.storage

@@ -177,6 +177,8 @@ def _scaled(
     decoder = Rows(weight, shape, "number", 8, scale, found, zero)
     family = "int8" if weight.dtype.name == "int8" else "float8"
     kind = "block" if found[0] > 1 and scale.numel > 1 else "scaled"
+    if kind == "block" and found != (_BLOCK, _BLOCK):  # the same parts have other values in other tiles
+        kind += f"_{found[0]}x{found[1]}"
     group_size = found[1] if found[1] < shape[1] else None
     stored = (weight, scale, *([zero] if zero else []))
     scheme = Scheme(f"{family}_{kind}", 8, group_size, 0 if scale.numel > 1 else None)

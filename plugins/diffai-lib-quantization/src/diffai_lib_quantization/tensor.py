@@ -60,6 +60,7 @@ def logical(
         dtype=dtype("float32"),
         role=parts[0].role,
         open_blocks=partial(blocks, decoder, shape),
+        shared_storage=(scheme.name, shape, *(part.storage for part in parts)),
         quantization=quantization,
     )
     return Found(ref, tuple(part.name for part in parts))
