@@ -7,6 +7,8 @@ Every file beside the model has a key, which begins all that is known of it:
 - tensors and tables under ``key:name``;
 - its graph as the entry of that key in the attribute ``files`` of the graph.
 
+A file that another one of its format has opened as its own, such as a shard beside its index, has none.
+
 The key is the relative path. Where that is also a key of the model itself, ``./`` goes before it; a colon in it is
 written ``%3A``, so that ``key:name`` can be read in one way only.
 """
@@ -29,6 +31,7 @@ from diffai_core.selection import choose_folder_loader, choose_loader, open_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from diffai_core.files import DataFile, Source
     from diffai_core.folder_rules import FolderRules
@@ -38,10 +41,11 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """A file beside the model: what stands in the tree for it, and what it holds."""
+    """A file beside the model: what stands in the tree for it, what it holds, and where it is."""
 
     entry: Any
     artifact: Artifact
+    path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +176,11 @@ def _put_together(
     unreadable: Mapping[str, LoadError],
 ) -> Folder:
     contents = _Contents(model)
+    shown_elsewhere = _parts_of_others(parts)
     for relative, part in parts.items():
-        contents.add(keys[relative], part)
+        if relative not in shown_elsewhere:
+            contents.add(keys[relative], part)
+    errors = (*model.errors, *unreadable.values())
     return Folder(
         name=model.name,
         format=model.format,
@@ -184,13 +191,35 @@ def _put_together(
         files=tuple(contents.files),
         foreign=tuple(contents.foreign),
         not_readable=(*contents.not_readable, *not_entered),
-        errors=(*model.errors, *unreadable.values()),
+        errors=tuple({str(error): error for error in errors}.values()),  # an index fails as its shard does
         model=model,
         parts=parts,
         keys=keys,
         not_entered=not_entered,
         unreadable=unreadable,
     )
+
+
+def _parts_of_others(parts: Mapping[str, Part]) -> frozenset[str]:
+    """Return the relative paths of files that another one of their format has opened as its own.
+
+    An index has its shards, the program of a model its weights: what these hold is there already.
+    """
+    several = {relative: part for relative, part in parts.items() if len(part.artifact.files) > 1}
+    formats = {part.artifact.format for part in several.values()}
+    candidates = {
+        (part.artifact.format, _place(part.path)): relative
+        for relative, part in parts.items()
+        if part.artifact.format in formats
+    }
+    found: set[str] = set()
+    for relative, part in several.items():
+        if relative in found:
+            continue
+        places = {_place(file.path) for file in part.artifact.files}
+        others = {candidates.get((part.artifact.format, place), relative) for place in places} - {relative}
+        found.update(other for other in others if places >= {_place(file.path) for file in parts[other].artifact.files})
+    return frozenset(found)
 
 
 class _Contents:
@@ -269,19 +298,31 @@ class _Parts:
         self._registry = registry
         self._options = options
         self._n_recognised = 0
+        self._covered: set[tuple[str, str]] = set()
 
     def add(self, relative: str) -> None:
-        """Open one file."""
+        """Open one file, unless it is part of another that was opened: a shard of an index, external data."""
+        if _place(self._source.path / relative) in self._covered:
+            return
         try:
             part = self._open(self._source.listed(relative))
         except LoadError as error:
             # A new one: the traceback would keep what the loader has read.
             self.unreadable[relative] = LoadError(error.path, error.reason, error.offset)
             return
+        self._cover(part)
         self.found[relative] = part
         if not part.artifact.tensors:
             for file in part.artifact.files:
                 file.release()
+
+    def _cover(self, part: Part) -> None:
+        """Drop the parts that are files of ``part``, and remember which files those are."""
+        if len(part.artifact.files) == 1:
+            return
+        self._covered.update(_place(file.path) for file in part.artifact.files)
+        for other in [name for name in self.found if _place(self._source.path / name) in self._covered]:
+            self.found.pop(other).artifact.close()
 
     def _open(self, source: Source) -> Part:
         try:
@@ -294,7 +335,7 @@ class _Parts:
                 raise
             return _open_bytes(source)
         self._n_recognised += 1
-        return Part(artifact.tree, artifact)
+        return Part(artifact.tree, artifact, source.path)
 
     def refuse_if_unreadable(self) -> None:
         """Raise if no plugin reads any of the files.
@@ -320,7 +361,7 @@ def _open_bytes(source: Source) -> Part:
     except BaseException:
         file.close()
         raise
-    return Part(entry, Artifact(name=source.name, format="bytes", files=(file,)))
+    return Part(entry, Artifact(name=source.name, format="bytes", files=(file,)), source.path)
 
 
 def _digest(file: DataFile) -> str:

@@ -239,3 +239,43 @@ def test_a_quantised_model_compares_with_the_float_model_it_was_made_from(base: 
     error = np.abs(codes * scale - weight).max()
     assert stats["values"]["max_abs_diff"] == pytest.approx(error, rel=1e-5)
     assert 0 < error <= scale.max() * 0.5001
+
+
+def test_shards_of_a_second_format_are_compared_once_through_their_index(tmp_path):
+    import torch
+
+    old = tmp_path / "old"
+    old.mkdir()
+    write_safetensors(old / "model.safetensors", _WEIGHTS)
+    names = {name: f"pytorch_model-0000{i + 1}-of-00003.bin" for i, name in enumerate(_WEIGHTS)}
+    for name, file in names.items():
+        torch.save({name: torch.from_numpy(_WEIGHTS[name])}, old / file)
+    (old / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": names}), encoding="utf-8")
+    new = shutil.copytree(old, tmp_path / "new")
+    done = run_diffai(old, new)
+    assert done.stdout.startswith("identical files: 6 tensors")
+    torch.save({"model.norm.weight": torch.zeros(8)}, new / names["model.norm.weight"])
+    report = report_of(old, new)
+    assert list(findings_of(report, "tensor_stats_changed")) == ["pytorch_model.bin.index.json:model.norm.weight"]
+    assert report["counts"]["identical"] == 5
+
+
+def test_external_data_in_a_folder_belong_to_their_model(tmp_path):
+    import onnx
+    from onnx import helper, numpy_helper
+
+    weight = np.arange(4096, dtype=np.float32)
+    value = helper.make_tensor_value_info("w", 1, [4096])
+    graph = helper.make_graph([], "g", [], [value], [numpy_helper.from_array(weight, "w")])
+    for side in ("old", "new"):
+        (tmp_path / side).mkdir()
+        model = helper.make_model(graph)
+        onnx.save(model, tmp_path / side / "model.onnx", save_as_external_data=True, location="weights.data")
+        (tmp_path / side / "config.json").write_text("{}", encoding="utf-8")
+    done = run_diffai(tmp_path / "old", tmp_path / "new")
+    assert (done.returncode, done.stdout.partition("\n")[0]) == (0, "identical files: 1 tensor equal bit for bit")
+    data = tmp_path / "new/weights.data"
+    data.write_bytes(data.read_bytes()[:-4] + b"\0\0\0\0")
+    report = report_of(tmp_path / "old", tmp_path / "new")
+    assert list(findings_of(report, "tensor_stats_changed")) == ["model.onnx:w"]
+    assert not findings_of(report, "modified")
