@@ -7,7 +7,7 @@ Every file beside the model has a key, which begins all that is known of it:
 - tensors and tables under ``key:name``;
 - its graph as the entry of that key in the attribute ``files`` of the graph.
 
-A file that another one of its format has opened as its own, such as a shard beside its index, has none.
+A file that another one has opened as its own, such as a shard beside its index, has none.
 
 The key is the relative path. Where that is also a key of the model itself, ``./`` goes before it; a colon in it is
 written ``%3A``, so that ``key:name`` can be read in one way only.
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from diffai_core.registry import Key, Registry
 
     Options = Mapping[Key, Mapping[str, Any]]
+
+_BYTES = "bytes"
+"""Format of what no plugin reads."""
 
 
 class Part(NamedTuple):
@@ -70,6 +73,12 @@ class Folder(Artifact):
     def unknown(self) -> frozenset[str]:
         """Relative paths of what is there and was not read."""
         return frozenset((*self.unreadable, *(folder.where for folder in self.not_entered)))
+
+    def close(self) -> None:
+        """Close all files, also those of parts that are shown as parts of others."""
+        self.model.close()
+        for part in self.parts.values():
+            part.artifact.close()
 
 
 def open_folder(
@@ -201,25 +210,25 @@ def _put_together(
 
 
 def _parts_of_others(parts: Mapping[str, Part]) -> frozenset[str]:
-    """Return the relative paths of files that another one of their format has opened as its own.
+    """Return the relative paths of files that another one has opened as its own, and that hold nothing else.
 
-    An index has its shards, the program of a model its weights: what these hold is there already.
+    An index has its shards, a program its weights, a model its external data: what these hold is there already. A
+    file that by itself is of another format stays: a model may name any file of the folder as its data.
     """
     several = {relative: part for relative, part in parts.items() if len(part.artifact.files) > 1}
-    formats = {part.artifact.format for part in several.values()}
-    candidates = {
-        (part.artifact.format, _place(part.path)): relative
-        for relative, part in parts.items()
-        if part.artifact.format in formats
-    }
+    formats = {part.artifact.format for part in several.values()} | {_BYTES}
+    by_place = {_place(part.path): name for name, part in parts.items() if several and part.artifact.format in formats}
     found: set[str] = set()
     for relative, part in several.items():
-        if relative in found:
-            continue
-        places = {_place(file.path) for file in part.artifact.files}
-        others = {candidates.get((part.artifact.format, place), relative) for place in places} - {relative}
-        found.update(other for other in others if places >= {_place(file.path) for file in parts[other].artifact.files})
+        if relative not in found:
+            places = {_place(file.path) for file in part.artifact.files}
+            others = {by_place[place] for place in places & by_place.keys()} - {relative}
+            found.update(other for other in others if _is_within(parts[other].artifact, part.artifact.format, places))
     return frozenset(found)
+
+
+def _is_within(artifact: Artifact, format_: str, places: set[tuple[str, str]]) -> bool:
+    return artifact.format in {format_, _BYTES} and all(_place(file.path) in places for file in artifact.files)
 
 
 class _Contents:
@@ -298,31 +307,19 @@ class _Parts:
         self._registry = registry
         self._options = options
         self._n_recognised = 0
-        self._covered: set[tuple[str, str]] = set()
 
     def add(self, relative: str) -> None:
-        """Open one file, unless it is part of another that was opened: a shard of an index, external data."""
-        if _place(self._source.path / relative) in self._covered:
-            return
+        """Open one file."""
         try:
             part = self._open(self._source.listed(relative))
         except LoadError as error:
             # A new one: the traceback would keep what the loader has read.
             self.unreadable[relative] = LoadError(error.path, error.reason, error.offset)
             return
-        self._cover(part)
         self.found[relative] = part
         if not part.artifact.tensors:
             for file in part.artifact.files:
                 file.release()
-
-    def _cover(self, part: Part) -> None:
-        """Drop the parts that are files of ``part``, and remember which files those are."""
-        if len(part.artifact.files) == 1:
-            return
-        self._covered.update(_place(file.path) for file in part.artifact.files)
-        for other in [name for name in self.found if _place(self._source.path / name) in self._covered]:
-            self.found.pop(other).artifact.close()
 
     def _open(self, source: Source) -> Part:
         try:
@@ -361,7 +358,7 @@ def _open_bytes(source: Source) -> Part:
     except BaseException:
         file.close()
         raise
-    return Part(entry, Artifact(name=source.name, format="bytes", files=(file,)), source.path)
+    return Part(entry, Artifact(name=source.name, format=_BYTES, files=(file,)), source.path)
 
 
 def _digest(file: DataFile) -> str:

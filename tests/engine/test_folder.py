@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +25,6 @@ from diffai_core.run import compare_artifacts
 from diffai_core.selection import open_artifact
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from diffai_core.artifact import Artifact
     from diffai_core.findings import Report
 
@@ -245,3 +245,63 @@ def test_a_failing_plugin_leaves_no_file_open(pair, registry, monkeypatch):
         with pytest.raises(RuntimeError):
             opened(pair[0], registry, rules)
         assert descriptor_count() == before
+
+
+# -- files that belong to another one of the folder -------------------------------------------------------------
+
+
+def sharded(folder: Path, *names: str) -> None:
+    """Write an index and a shard for each tensor."""
+    weight_map = {name: f"model-0000{number}-of-0000{len(names)}.safetensors" for number, name in enumerate(names, 1)}
+    for name, shard in weight_map.items():
+        write_safetensors(folder / shard, {name: W})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+BY_FILE = FolderRules(include=("*",))
+
+
+def test_a_shard_is_compared_under_its_index_alone(pair, registry):
+    for folder in pair:
+        sharded(folder, "a", "b")
+    write_safetensors(pair[1] / "model-00002-of-00002.safetensors", {"b": W + 1})
+    with opened(pair[0], registry, BY_FILE) as folder:
+        assert sorted(folder.tensors) == ["model.safetensors.index.json:a", "model.safetensors.index.json:b"]
+    report = compared(pair, registry, BY_FILE)
+    assert [finding.where for finding in report.findings if finding.kind == "tensor_stats_changed"] == [
+        "model.safetensors.index.json:b"
+    ]
+
+
+def test_two_files_that_each_open_both_are_one_entry_and_hide_no_other(pair, registry):
+    for file in (Path(__file__).parents[2] / "plugins/diffai-load-paddle/tests/fixtures/program").iterdir():
+        shutil.copy(file, pair[0])
+    sharded(pair[0], "a")
+    with opened(pair[0], registry, BY_FILE) as folder:
+        assert set(folder.tree) == {"config.json", "model.safetensors.index.json", "net.pdiparams"}
+
+
+def test_shards_stand_for_themselves_where_the_index_of_one_side_is_damaged(pair, registry):
+    for folder in pair:
+        sharded(folder, "a", "b")
+    shard = pair[1] / "model-00002-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-4])
+    write_safetensors(pair[1] / "model-00001-of-00002.safetensors", {"a": W + 1})
+    report = compared(pair, registry, BY_FILE)
+    assert (changes(report), report.counts.added, report.counts.removed) == (
+        [("tensor_stats_changed", "model-00001-of-00002.safetensors:a")],
+        0,
+        0,
+    )
+    assert {Path(lost.where).name for lost in report.not_compared} == {shard.name}
+    assert report.exit_code == 2
+
+
+def test_every_file_of_a_folder_is_closed(pair, registry):
+    sharded(pair[0], "a", "b")
+    with opened(pair[0], registry, BY_FILE) as folder:
+        files = [file for part in folder.parts.values() for file in part.artifact.files]
+        assert len(files) > len(folder.files)
+    for file in files:
+        with pytest.raises((LoadError, ValueError)):
+            file.read(0, 1)
