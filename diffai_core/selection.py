@@ -126,7 +126,23 @@ def open_artifact(
             raise LoadError(source.name, "is a directory that no installed plugin reads as one model")
     else:
         loader = choose_loader(source, registry, forced)
-    return open_with(loader, source, (options or {}).get(loader.key, loader.defaults))
+    values = (options or {}).get(loader.key, loader.defaults)
+    try:
+        return open_with(loader, source, values)
+    except LoadError as error:
+        found = None if forced is None else _named_by_content(source, registry)
+        if found in {None, forced}:
+            raise
+        reason = f"{error.reason}; its content says {found}, --input-format {forced}"
+        raise LoadError(error.path, reason, error.offset) from error
+
+
+def _named_by_content(source: Source, registry: Registry) -> str | None:
+    """Return the format that a file is of by its own account; ``None`` for a directory or where nothing tells."""
+    try:
+        return None if is_folder(source) else choose_loader(source, registry).spec.name
+    except (LoadError, UsageError):
+        return None
 
 
 def open_with(loader: Loader, source: Source, options: Mapping[str, Any]) -> Artifact:

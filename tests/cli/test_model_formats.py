@@ -11,6 +11,7 @@ import pytest
 from command import report_of, run_diffai
 
 from diffai_core import compare
+from diffai_core.errors import LoadError
 from diffai_core.findings import Identity
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -140,3 +141,16 @@ def tensors_of(path):
 
     with open_paddle(Source(path), {}) as artifact:
         return {name: np.array(ref.read()) for name, ref in artifact.tensors.items()}
+
+
+OTHERS = [case for case in FILES if case.file in {"float.onnx", "float32.keras", "xgboost-dart.ubj"}]
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.file)
+def test_a_format_that_a_file_is_not_of_is_an_error_that_names_both(case):
+    for asked in {case.format for case in FILES} | {"gguf", "safetensors", "orbax", "zarr", "flax", "matlab"}:
+        if asked != case.format:
+            with pytest.raises(LoadError) as caught:
+                compare(case.path, case.path, input_format=asked)
+            assert caught.value.path == str(case.path)
+            assert caught.value.reason.endswith(f"; its content says {case.format}, --input-format {asked}")

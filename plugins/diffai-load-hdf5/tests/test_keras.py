@@ -99,6 +99,12 @@ def repacked(path, change, method=zipfile.ZIP_STORED):
     return path
 
 
+def test_another_zip_file_is_no_archive_of_keras(refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    assert "is no Keras archive" in refused(tmp_path / "a.keras").reason
+
+
 def test_assets_are_compared_by_digest(opened, tmp_path):
     path = repacked(tmp_path / "a.keras", lambda _, data: data)
     with zipfile.ZipFile(path, "a") as archive:

@@ -87,9 +87,11 @@ def add_archive(contents: Contents, file: DataFile) -> None:
     """Add what is in an archive.
 
     Raises:
-        LoadError: If the archive or a member is damaged.
+        LoadError: If the archive or a member is damaged, or it is another zip file.
     """
     directory = read_directory(file)
+    if not {WEIGHTS, CONFIG, METADATA} & {member.name for member in directory.members}:
+        raise LoadError(file.name, f"is no Keras archive: it has neither {CONFIG}, {METADATA} nor {WEIGHTS}", 0)
     documents: dict[str, Any] = {}
     for member in directory.members:
         if member.name.endswith(".h5"):

@@ -95,6 +95,8 @@ def _open(source: Source, name: str) -> Artifact:
 
 def _listing(source: Source) -> list[str]:
     """Return the files below a folder, sorted; links to folders are not followed."""
+    if not source.path.is_dir():
+        raise LoadError(source.name, "is a file; this format is a folder", 0)
     found: list[str] = []
     for folder, folders, names in os.walk(source.path):
         folders.sort()
