@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from diffai_core.dtypes import DType, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -199,6 +199,41 @@ def block_length(shape: tuple[int, ...], dtype: DType, max_bytes: int) -> int:
     while rows and rows * row % group:
         rows -= 1
     return rows * row or fits
+
+
+def regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
+    """Cut and join 1-D pieces into blocks of ``length`` elements; the last may be shorter.
+
+    For :class:`BlockTensor`: what is decoded comes in pieces of its own, and ``block_length`` says how long blocks are.
+    A block is a view of a piece where it fits, else of memory that the next block overwrites.
+
+    Example:
+        >>> import numpy as np
+        >>> from diffai_core.dtypes import dtype
+        >>> [block.tolist() for block in regroup([np.arange(3), np.arange(3, 7)], 2, dtype("int64"))]
+        [[0, 1], [2, 3], [4, 5], [6]]
+    """
+    import numpy as np
+
+    buffer = np.empty(0, dtype.numpy)
+    filled = 0
+    for piece in pieces:
+        used = 0
+        while used < len(piece):
+            if not filled and len(piece) - used >= length:
+                yield piece[used : used + length]
+                used += length
+                continue
+            if not len(buffer):
+                buffer = np.empty(length, dtype.numpy)
+            count = min(length - filled, len(piece) - used)
+            buffer[filled : filled + count] = piece[used : used + count]
+            filled, used = filled + count, used + count
+            if filled == length:
+                yield buffer
+                filled = 0
+    if filled:
+        yield buffer[:filled]
 
 
 @dataclass(frozen=True, kw_only=True)

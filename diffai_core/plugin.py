@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         Role,
         TensorRef,
         block_length,
+        regroup,
     )
     from diffai_core.comparison import Comparison
     from diffai_core.descriptors import Descriptor
@@ -165,6 +166,7 @@ __all__ = [
     "mantissa_bits",
     "opaque_dtype",
     "read_text",
+    "regroup",
     "smallest_normal",
     "split_bom",
 ]
@@ -186,7 +188,7 @@ _WHEN_ASKED_FOR = {
         "Quantization",
         "Role",
         "TensorRef",
-        "block_length",
+        *("block_length", "regroup"),
     ),
     "comparison": ("Comparison",),
     "dtypes": ("DTYPE_NAMES", "DType", "decode", "dtype", "opaque_dtype"),

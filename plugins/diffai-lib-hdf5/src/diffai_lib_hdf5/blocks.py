@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffai_core.plugin import block_length
+from diffai_core.plugin import block_length, regroup
 from diffai_lib_hdf5.boxes import boxes, cut_for
 from diffai_lib_hdf5.filters import undone
 from diffai_lib_hdf5.layout import CHUNKED
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from diffai_core.plugin import DType
     from diffai_lib_hdf5.boxes import Box
     from diffai_lib_hdf5.chunks import Chunk, ChunkGrid
     from diffai_lib_hdf5.datasets import Dataset
@@ -188,32 +187,6 @@ def _records(buffer: NDArray[np.uint8], shape: tuple[int, ...], record: int, fie
 
 def _filled(dataset: Dataset, field: Field) -> NDArray[Any]:
     return _records(np.frombuffer(dataset.fill or bytes(dataset.type.size), np.uint8), (), dataset.type.size, field)
-
-
-def regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
-    """Cut and join 1-D pieces into blocks of ``length`` elements; the last may be shorter.
-
-    A block may be overwritten by the next one.
-    """
-    buffer = np.empty(0, dtype.numpy)
-    filled = 0
-    for piece in pieces:
-        used = 0
-        while used < len(piece):
-            if not filled and len(piece) - used >= length:
-                yield piece[used : used + length]
-                used += length
-                continue
-            if not len(buffer):
-                buffer = np.empty(length, dtype.numpy)
-            count = min(length - filled, len(piece) - used)
-            buffer[filled : filled + count] = piece[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == length:
-                yield buffer
-                filled = 0
-    if filled:
-        yield buffer[:filled]
 
 
 def _to_little_endian(block: NDArray[Any], element: Element) -> None:

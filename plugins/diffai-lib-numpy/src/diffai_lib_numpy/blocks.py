@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from diffai_core.plugin import block_length
+from diffai_core.plugin import block_length, regroup
 
 if TYPE_CHECKING:
     from diffai_lib_zip.payload import Reader
     from numpy.typing import NDArray
 
-    from diffai_core.plugin import DType
     from diffai_lib_numpy.array_bytes import ArrayBytes
     from diffai_lib_numpy.layout import Element, Field
 
@@ -165,29 +164,6 @@ def _elements(records: NDArray[np.uint8], field: Field, offset: int) -> NDArray[
         strides=(records.shape[1], *(stride for _, stride in field.dims)),
     )
     return np.ascontiguousarray(view).reshape(-1).view(field.element.dtype.numpy)
-
-
-def regroup(pieces: Iterable[NDArray[Any]], length: int, dtype: DType) -> Iterator[NDArray[Any]]:
-    """Cut and join 1-D pieces into blocks of ``length`` elements; the last may be shorter."""
-    buffer = np.empty(0, dtype.numpy)
-    filled = 0
-    for piece in pieces:
-        used = 0
-        while used < len(piece):
-            if not filled and len(piece) - used >= length:
-                yield piece[used : used + length]
-                used += length
-                continue
-            if not len(buffer):
-                buffer = np.empty(length, dtype.numpy)
-            count = min(length - filled, len(piece) - used)
-            buffer[filled : filled + count] = piece[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == length:
-                yield buffer
-                filled = 0
-    if filled:
-        yield buffer[:filled]
 
 
 def _to_little_endian(block: NDArray[Any], element: Element) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from diffai_core.plugin import BlockTensor, FileTensor, Quantization, block_length, dtype
+from diffai_core.plugin import BlockTensor, FileTensor, Quantization, block_length, dtype, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,25 +68,9 @@ def logical(
 
 def blocks(decoder: Decoder, shape: tuple[int, ...], max_bytes: int) -> Iterator[NDArray[Any]]:
     """Yield the values of ``decoder`` in blocks of whole rows where a row fits."""
-    import numpy as np
-
-    numel = math.prod(shape)
-    if not numel:
-        return
-    step = min(block_length(shape, dtype("float32"), max_bytes), numel)
-    values = np.empty(step, np.float32)
-    filled = 0
-    for piece in decoder.pieces():
-        flat, used = piece.reshape(-1), 0
-        while used < flat.size:
-            count = min(step - filled, flat.size - used)
-            values[filled : filled + count] = flat[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == step:
-                yield values
-                filled = 0
-    if filled:
-        yield values[:filled]
+    length = block_length(shape, dtype("float32"), max_bytes)
+    pieces = (piece.reshape(-1) for piece in decoder.pieces()) if math.prod(shape) else ()
+    yield from regroup(pieces, length, dtype("float32"))
 
 
 class Parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import block_length, dtype
+from diffai_core.plugin import block_length, dtype, regroup
 from diffai_load_gguf.types import BLOCK_TYPES
 
 if TYPE_CHECKING:
@@ -56,25 +56,11 @@ def dequantised(
     Raises:
         LoadError: If the file ends before.
     """
-    import numpy as np
-
     numel = math.prod(shape)
     if not numel:
         return
-    step = min(block_length(shape, dtype("float32"), max_bytes), numel)
-    values = np.empty(step, np.float32)
-    filled = 0
-    for piece in _pieces(file, offset, kind, numel, swaps):
-        used = 0
-        while used < piece.size:
-            count = min(step - filled, piece.size - used)
-            values[filled : filled + count] = piece[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == step:
-                yield values
-                filled = 0
-    if filled:
-        yield values[:filled]
+    length = block_length(shape, dtype("float32"), max_bytes)
+    yield from regroup(_pieces(file, offset, kind, numel, swaps), length, dtype("float32"))
 
 
 def _pieces(file: DataFile, offset: int, kind: int, numel: int, swaps: tuple[int, ...]) -> Iterator[NDArray[Any]]:

@@ -230,7 +230,7 @@ def _unpacked(file: DataFile, array: _Array, max_bytes: int) -> Iterator[NDArray
 def _joined(
     parts: tuple[TensorRef, ...], shape: tuple[int, ...], found: DType, max_bytes: int
 ) -> Iterator[NDArray[Any]]:
-    from diffai_lib_hdf5.blocks import regroup
+    from diffai_core.plugin import regroup
 
     pieces = (block for part in parts for block in part.blocks(1 << 20))
     return regroup(pieces, block_length(shape, found, max_bytes), found)

@@ -9,10 +9,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from diffai_lib_hdf5.blocks import regroup
 from diffai_lib_hdf5.boxes import boxes, cut_for
 
-from diffai_core.plugin import block_length
+from diffai_core.plugin import block_length, regroup
 from diffai_load_jax.codecs import Reader, reader_of
 from diffai_load_jax.crc32c import crc32c
 

@@ -9,7 +9,7 @@ import numpy as np
 from diffai_lib_protobuf import FIXED32, FIXED64, VARINT
 from diffai_lib_protobuf.packed import packed_varints
 
-from diffai_core.plugin import block_length, decode, dtype
+from diffai_core.plugin import block_length, decode, dtype, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,23 +126,3 @@ def _taken(held: bytearray, dtype_: DType) -> NDArray[Any]:
     found = decode(bytes(held[: dtype_.nbytes(count)]), dtype_, count)
     del held[: dtype_.nbytes(count)]
     return found
-
-
-def regroup(pieces: Iterable[NDArray[Any]], length: int, dtype_: DType) -> Iterator[NDArray[Any]]:
-    """Cut and join pieces into blocks of ``length`` elements; the last may be shorter."""
-    buffer, filled = np.empty(length, dtype_.numpy), 0
-    for piece in pieces:
-        used = 0
-        while used < len(piece):
-            if not filled and len(piece) - used >= length:
-                yield piece[used : used + length]
-                used += length
-                continue
-            count = min(length - filled, len(piece) - used)
-            buffer[filled : filled + count] = piece[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == length:
-                yield buffer
-                filled = 0
-    if filled:
-        yield buffer[:filled]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffai_core.plugin import block_length, dtype
-from diffai_load_onnx.blocks import regroup
+from diffai_core.plugin import block_length, dtype, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

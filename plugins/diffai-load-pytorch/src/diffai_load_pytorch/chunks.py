@@ -48,7 +48,8 @@ def chunk_blocks(
         LoadError: If the bytes cannot be read.
     """
     import numpy as np
-    from diffai_lib_numpy.blocks import regroup
+
+    from diffai_core.plugin import regroup
 
     if 0 in shape:
         return

@@ -6,9 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from diffai_lib_numpy.blocks import regroup
 
-from diffai_core.plugin import block_length, dtype
+from diffai_core.plugin import block_length, dtype, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

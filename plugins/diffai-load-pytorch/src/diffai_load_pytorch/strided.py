@@ -7,10 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from diffai_lib_numpy.blocks import regroup
 from diffai_lib_zip import Held
 
-from diffai_core.plugin import block_length, decode
+from diffai_core.plugin import block_length, decode, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
