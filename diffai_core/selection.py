@@ -26,7 +26,7 @@ from diffai_core.registry import Broken, Registered, Registry, resolve_callable,
 from diffai_core.wording import did_you_mean, error_text, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from diffai_core.files import Source
     from diffai_core.registry import Key
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Loader = Registered[LoaderSpec]
 
 _SHOWN_BYTES = 4
+_MOST_LISTED = 12
 
 
 def choose_loader(source: Source, registry: Registry, forced: str | None = None) -> Loader:
@@ -308,7 +309,7 @@ class _Choice:
     def _unknown(self) -> str:
         start = self._head[:_SHOWN_BYTES].hex(" ")
         if self._registry.loaders:
-            advice = f"installed formats: {listed(self._registry.loaders)} (choose one with --input-format)"
+            advice = f"installed formats: {_few(self._registry.loaders)} (choose one with --input-format)"
         else:
             advice = "no format is installed; pip install diffai-load-safetensors reads safetensors, for instance"
         broken = [str(broken) for broken in self._registry.broken if broken.kind == "loader"]
@@ -355,8 +356,13 @@ def _forced_loader(registry: Registry, name: str) -> Loader:
 
 def _no_such(flag: str, name: str, installed: Iterable[str], broken: Iterable[Broken]) -> UsageError:
     installed = list(installed)
-    parts = [f"no such format{did_you_mean(name, installed)}", f"installed: {listed(installed)}", *map(str, broken)]
+    parts = [f"no such format{did_you_mean(name, installed)}", f"installed: {_few(installed)}", *map(str, broken)]
     return UsageError(f"{flag} {name}: {'; '.join(parts).replace('?;', '?')}")
+
+
+def _few(names: Collection[str]) -> str:
+    """Return the names, or how many there are if a line cannot hold them."""
+    return listed(names) if len(names) <= _MOST_LISTED else f"{len(names)}, which diffai --plugins lists"
 
 
 def _ambiguous(source: Source, loaders: Sequence[Loader]) -> UsageError:
