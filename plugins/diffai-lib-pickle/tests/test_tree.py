@@ -6,6 +6,7 @@ import argparse
 import collections
 import datetime as dt
 import decimal
+import fractions
 import pathlib
 import pickle
 import time
@@ -244,3 +245,80 @@ def test_keys_that_hold_records_have_the_same_text_each_time_and_none_is_lost():
     )
     twins = pickle.dumps({(uuid.UUID(int=1),): "a", (uuid.UUID(int=2),): "b"})
     assert sorted(divided(twins).tree.values()) == ["a", "b"]
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (frozenset([1, 2]), frozenset([1, 3])),
+        ((1, frozenset(["a"])), (1, frozenset(["b"]))),
+        ((1, uuid.UUID(int=1)), (1, uuid.UUID(int=2))),
+        (dt.date(2020, 1, 1), dt.date(2020, 1, 2)),
+        (b"a" * 5000, b"b" * 5000),
+    ],
+    ids=["set", "set in a tuple", "object in a tuple", "date", "many bytes"],
+)
+def test_keys_that_differ_have_different_names_in_the_tree(protocol, one, other):
+    names = [list(divided(pickle.dumps({key: 1}, protocol)).tree) for key in (one, other)]
+    assert names[0] != names[1]
+
+
+def test_a_set_that_is_a_key_has_one_name_however_its_members_are_ordered():
+    one, other = (frozenset(f"{i}" for i in order) for order in (range(20), reversed(range(20))))
+    assert divided(pickle.dumps({one: 1})).tree == divided(pickle.dumps({other: 1})).tree
+
+
+@PROTOCOLS
+def test_many_bytes_that_are_a_key_are_told_by_what_they_are_and_not_by_where(protocol):
+    key = b"k" * 5000
+    first, second = (divided(pickle.dumps({"before": text, key: 1}, protocol)).tree for text in ("a", "abc"))
+    assert first.keys() == second.keys()
+
+
+@PROTOCOLS
+def test_an_array_that_is_a_key_is_an_array_beside_its_entry(protocol):
+    class Hashed(np.ndarray):
+        __hash__ = object.__hash__
+
+        def __eq__(self, other):
+            return self is other
+
+        def __reduce__(self):
+            return np.asarray(self).__reduce__()
+
+    key = np.arange(3).view(Hashed)
+    found = divided(pickle.dumps({"d": {key: {"v": np.ones(2)}}}, protocol))
+    assert set(found.arrays) == {"d.0.__key__", "d.0.v"}
+    assert bytes(found.arrays["d.0.__key__"].data) == np.arange(3).tobytes()
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("size", [3, 5000])
+def test_a_bytearray_of_any_length_is_bytes(protocol, size):
+    assert divided(pickle.dumps({"b": bytearray(b"x" * size)}, protocol)).tree == {"b": b"x" * size}
+
+
+@PROTOCOLS
+def test_a_fraction_is_written_as_python_writes_it(protocol):
+    value = fractions.Fraction(-3, 4)
+    assert divided(pickle.dumps({"f": value, "whole": fractions.Fraction(2)}, protocol)).tree == {
+        "f": str(value),
+        "whole": "2",
+    }
+
+
+@PROTOCOLS
+def test_the_longest_that_a_deque_may_become_is_kept(protocol):
+    found = divided(pickle.dumps({"d": collections.deque([1, 2], maxlen=5)}, protocol))
+    assert found.tree == {"d": {"__maxlen__": 5, "__items__": [1, 2]}}
+
+
+def test_long_texts_in_many_tuples_that_are_keys_are_refused_before_they_fill_time_and_memory():
+    text = b"x" * 4000
+    one = b"h\x00h\x00h\x00\x87K\x01s"  # a tuple of three times the text, as a key
+    data = b"\x80\x04}X" + len(text).to_bytes(4, "little") + text + b"\x94" + b"0" + one * 200_000 + b"."
+    start = time.process_time()
+    with pytest.raises(LoadError, match="bytes of text"):
+        divided(data)
+    assert time.process_time() - start < 5

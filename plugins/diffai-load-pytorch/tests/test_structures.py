@@ -231,3 +231,18 @@ def test_versions_of_modules_that_say_more_than_a_number_are_kept(tmp_path, open
     assert opened(tmp_path / "a.pt").tree == {
         "model": {"__state__": {"_metadata": {"": {"version": 1, "note": "mine"}}}}
     }
+
+
+def test_a_whole_optimizer_is_its_state_beside_the_parameters_it_is_for(tmp_path, opened):
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    torch.save(optimizer, tmp_path / "a.pt")
+    artifact = opened(tmp_path / "a.pt")
+    for number, parameter in enumerate(layer.parameters()):
+        assert_same(artifact.tensors[f"state.{number}.__key__"], parameter.detach())
+        assert artifact.tensors[f"state.{number}.__key__"].role == "weights"
+        assert_same(artifact.tensors[f"state.{number}.exp_avg"], optimizer.state[parameter]["exp_avg"])
+        assert artifact.tensors[f"state.{number}.exp_avg"].role == "optimizer"
+    assert artifact.foreign == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import ml_dtypes
@@ -212,3 +213,27 @@ def test_opening_imports_neither_numpy_nor_torch(tmp_path):
         "assert not {'numpy', 'torch', 'ml_dtypes'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_conjugate_and_the_negative_of_complex32_are_those_of_pytorch(tmp_path, opened):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that complex32 is new
+        stored = torch.view_as_complex(torch.arange(8, dtype=torch.float16).reshape(4, 2))
+        tensors = {"c": stored.conj(), "n": torch._neg_view(stored), "cn": torch._neg_view(stored.conj())}
+        torch.save(tensors, tmp_path / "a.pt")
+        wide = stored.to(torch.complex64)  # PyTorch computes neither in complex32
+        wanted = {"c": wide.conj(), "n": -wide, "cn": -wide.conj()}
+    wanted = {name: torch.view_as_real(x.resolve_conj()).half().numpy() for name, x in wanted.items()}
+    found = opened(tmp_path / "a.pt").tensors
+    for name, values in wanted.items():
+        assert found[name].read().tobytes() == values.tobytes()
+
+
+def test_the_negative_of_what_has_none_is_not_compared(tmp_path, opened):
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch._neg_view(torch.ones(3, dtype=torch.int8))}, path)
+    assert opened(path).tensors["a"].read().tolist() == [-1, -1, -1]
+    zipped_again(path, change=lambda _, data: data.replace(b"CharStorage", b"BoolStorage"))
+    artifact = opened(path)
+    assert not artifact.tensors
+    assert [(one.where, "negative" in one.reason) for one in artifact.not_readable] == [("a", True)]

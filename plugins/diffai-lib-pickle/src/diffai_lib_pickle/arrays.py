@@ -6,7 +6,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any
 
-from diffai_lib_pickle.standard import plain_bytes
+from diffai_lib_pickle.standard import BYTES, plain_bytes
 from diffai_lib_pickle.values import Global, Inert, Span
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _bytes_of(data: Any) -> bytes | Span:
         return data  # type: ignore[no-any-return]
     if type(data) is str:  # Python 2
         return data.encode("utf-8", "surrogatepass")
-    if isinstance(data, Inert) and data.path in {"builtins.bytearray", "builtins.bytes"}:
+    if isinstance(data, Inert) and data.path in BYTES:
         return plain_bytes(data) if not data.args or type(data.args[0]) is not Span else data.args[0]
     raise ValueError("the elements of a NumPy array are no bytes")
 

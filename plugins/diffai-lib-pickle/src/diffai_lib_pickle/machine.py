@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import struct
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ SPAN_BYTES = 4096
 
 _MAX_NAME = 4096
 _MAX_TWINS = 1000
+_PIECE = 1 << 18
 _SIMPLE = (str, bytes, int, float, type(None))
 _STOP = ord(".")
 
@@ -146,6 +148,7 @@ class Machine:
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.globals: dict[Global, int] = {}
+        self._long_keys: dict[Span, Key] = {}
         self._text_left = limits.text_bytes
 
     def run(self) -> Any:
@@ -261,7 +264,37 @@ class Machine:
             raise ValueError("the pickle sets a key without a value")
         for place in range(0, len(pairs), 2):
             key = pairs[place]
-            target[key if type(key) is str else _key_in(target, key)] = pairs[place + 1]
+            target[key if type(key) is str else self._key_in(target, key)] = pairs[place + 1]
+
+    def _key_in(self, target: dict[Any, Any], key: Any) -> Any:
+        """Return what stands for a key; the text of a tuple that holds records need not tell it from every other."""
+        if type(key) is Span:
+            return self._long_key(key)
+        if type(key) is tuple:
+            key = tuple(self._long_key(part) if type(part) is Span else part for part in key)
+        found = safe_key(key)
+        if type(found) is not Key:
+            return found
+        text, number = found.text, 1
+        self._count_text(len(text))
+        if type(key) is tuple and any(not isinstance(part, _SIMPLE) for part in key):
+            while found in target:
+                number += 1
+                if number > _MAX_TWINS:
+                    raise ValueError(f"more than {_MAX_TWINS:,} keys of a dict cannot be told apart")
+                self._count_text(len(text))
+                found = Key(f"{text} ({number})")
+        return found
+
+    def _long_key(self, span: Span) -> Key:
+        """Return what stands for a key of many bytes; each stretch is read but once."""
+        if span not in self._long_keys:
+            digest = hashlib.blake2b(digest_size=32)
+            for place in range(0, span.length, _PIECE):
+                count = min(_PIECE, span.length - place)
+                digest.update(self.window.source.read(span.position + place, count))
+            self._long_keys[span] = Key(f"{span.length:,} bytes, BLAKE2b {digest.hexdigest()}")
+        return self._long_keys[span]
 
     def extend(self, items: list[Any]) -> None:
         """Append to the last value."""
@@ -319,19 +352,6 @@ class Machine:
             self.stack.append(Inert(Global("persistent", "id"), (pid,), None, position))
         else:
             self.stack.append(self.rules.persistent(pid, position))
-
-
-def _key_in(target: dict[Any, Any], key: Any) -> Any:
-    """Return what stands for a key; the text of a tuple that holds records need not tell it from every other."""
-    found = safe_key(key)
-    if type(found) is Key and type(key) is tuple and any(not isinstance(part, _SIMPLE) for part in key):
-        number = 1
-        while found in target:
-            number += 1
-            if number > _MAX_TWINS:
-                raise ValueError(f"more than {_MAX_TWINS:,} keys of a dict cannot be told apart")
-            found = Key(f"{safe_key(key).text} ({number})")
-    return found
 
 
 def _unwrapped(target: Any, args: tuple[Any, ...], kwargs: Any) -> tuple[Any, tuple[Any, ...], Any]:

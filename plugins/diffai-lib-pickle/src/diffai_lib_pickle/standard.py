@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MAPPINGS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict"})
 SEQUENCES = frozenset({"builtins.set", "builtins.frozenset", "builtins.list", "builtins.tuple", "collections.deque"})
+BYTES = frozenset({"builtins.bytes", "builtins.bytearray"})
+DEQUE = "collections.deque"
 SETS = frozenset({"builtins.set", "builtins.frozenset"})
 
 STANDARD_NAMES = frozenset(
@@ -95,6 +97,15 @@ def _text(value: Inert) -> str:
     return str(value.args[0])
 
 
+def _fraction(value: Inert) -> str:
+    if len(value.args) == 1:
+        return _text(value)
+    if len(value.args) != 2 or not all(type(part) is int for part in value.args):  # noqa: PLR2004 - over, under
+        raise ValueError("a number that is none")
+    over, under = value.args
+    return f"{over}/{under}" if under != 1 else str(over)
+
+
 def _path(value: Inert) -> str:
     parts = [part for part in value.args if type(part) is str]
     return "/".join(parts).replace("//", "/", 1)
@@ -115,7 +126,7 @@ _PLAIN: dict[str, Callable[[Inert], Any]] = {
     "datetime.date": _date,
     "datetime.timedelta": _timedelta,
     "decimal.Decimal": _text,
-    "fractions.Fraction": _text,
+    "fractions.Fraction": _fraction,
     "uuid.UUID": _uuid,
     **{name: _path for name in STANDARD_NAMES if name.startswith("pathlib.")},
 }

@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_pickle.arrays import ArrayValue, DTypeValue, ScalarValue
-from diffai_lib_pickle.standard import MAPPINGS, SEQUENCES, SETS, plain_standard
-from diffai_lib_pickle.values import Global, Inert, Key, Span
+from diffai_lib_pickle.standard import BYTES, DEQUE, MAPPINGS, SEQUENCES, SETS, plain_standard
+from diffai_lib_pickle.values import Global, Inert, Key, Span, record_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -27,11 +27,15 @@ CLASS_KEY = "__class__"
 ARGUMENTS_KEY = "__args__"
 STATE_KEY = "__state__"
 ITEMS_KEY = "__items__"
+KEY_KEY = "__key__"
+MAXLEN_KEY = "__maxlen__"
 CYCLE_KEY = "__cycle__"
 
 _SHOWN_BYTES = 1 << 16
 _PIECE = 1 << 18
 _PLAIN = (str, int, float, bool, type(None), bytes)
+_NAMING = (*_PLAIN, Global, Key, Inert, DTypeValue)
+"""Keys whose text tells them."""
 _ABSENT: Any = type("_Absent", (), {})()
 """Stands for a part of which nothing remains in the tree, because all of it is arrays."""
 
@@ -160,37 +164,33 @@ class _Divider:
         is_empty = True
         names: set[str] = set()
         twins: dict[str, int] = {}
-        for key, item in pairs:
+        for number, (key, item) in enumerate(pairs):
             is_empty = False
-            name = key if type(key) is str else self._key(key)
+            name = key if type(key) is str else self._key(key, number)
             if name in names:
                 name = _free(f"{name} ({type(key).__name__})", names, twins)
             names.add(name)
-            found = self.part(item, f"{path}.{name}" if path else name)
+            below = f"{path}.{name}" if path else name
+            if not isinstance(key, _NAMING) and not _is_number(key):
+                kept = self.part(key, f"{below}.{KEY_KEY}")
+                tree |= {} if kept is _ABSENT else {f"{name}.{KEY_KEY}": kept}
+            found = self.part(item, below)
             if found is not _ABSENT:
                 tree[name] = found
         return tree if tree or is_empty else _ABSENT
 
-    def _key(self, key: Any) -> str:
+    def _key(self, key: Any, number: int) -> str:
+        """Return the name of an entry: its key as text, or its number if the key is an array or the like."""
         if isinstance(key, Global):
             return key.path
         if isinstance(key, Key):
             return key.text
         if isinstance(key, Inert):
-            return self._object_key(key)
-        if isinstance(key, ScalarValue):
-            return str(key.value)
+            return record_text(key)
         if isinstance(key, DTypeValue):
             return str(key.descr)
-        if type(key) in _PLAIN or isinstance(key, Span):
-            return str(key)
-        raise ValueError(f"a {type(key).__name__} is the key of a dict")
-
-    def _object_key(self, key: Inert) -> str:
-        """Return the text of a record that is a key: an enum, a dataclass."""
-        fields = [*key.args, *key.attributes().values()]
-        plain = ", ".join(str(item) for item in fields[:8] if type(item) in _PLAIN)
-        return f"{key.path}({plain})"
+        plain = key.value if isinstance(key, ScalarValue) else key
+        return str(plain if type(plain) in _PLAIN else number)
 
     def _sequence(self, items: Iterable[Any], path: str) -> Any:
         found = [self.part(item, f"{path}.{i}" if path else str(i)) for i, item in enumerate(items)]
@@ -218,12 +218,16 @@ class _Divider:
             return self._mapping([*_entries(value), *kept], path)
         if name in SEQUENCES and not value.state:
             items = [*_elements(value), *(value.appends or ())]
+            if name == DEQUE and value.args[1:] not in {(), (None,)}:
+                return self._mapping(((MAXLEN_KEY, value.args[1]), (ITEMS_KEY, items)), path)
             found = self._sequence(items, path)
             return (
                 sorted(found, key=repr)
                 if name in SETS and type(found) is list and all(map(_is_plain, found))
                 else found
             )
+        if name in BYTES and value.args and type(value.args[0]) is Span:
+            return self._span(value.args[0])
         return plain_standard(value)
 
     def _described_array(self, value: ArrayValue, path: str) -> Any:
@@ -265,6 +269,10 @@ def _free(name: str, taken: Container[str], twins: dict[str, int]) -> str:
         twins[name] = twins.get(name, 1) + 1
         found = f"{name} ({twins[name]})"
     return found
+
+
+def _is_number(key: Any) -> bool:
+    return isinstance(key, ScalarValue) and _is_plain(key.value)
 
 
 def _is_plain(value: Any) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "UserDict": "collections"}
 _SHOWN = 200
 _MAX_KEY_PARTS = 64
+_MAX_KEY_TEXT = 4096
+_SETS = frozenset({"builtins.set", "builtins.frozenset"})
 _INT_64 = 1 << 63
 
 
@@ -142,21 +145,62 @@ def safe_key(key: Any) -> Any:
     return key  # records are keys by identity
 
 
+def record_text(record: Inert) -> str:
+    """Return a record that is a key as text: all that it holds, members of sets in the order of their texts.
+
+    What is beyond ``_MAX_KEY_PARTS`` parts, or ``_MAX_KEY_TEXT`` characters of one, is told by an ellipsis.
+    """
+    return _record_text(record, [_MAX_KEY_PARTS])
+
+
 def _tuple_text(key: tuple[Any, ...], left: list[int]) -> str:
     """Return a tuple as Python writes it; ``left`` is how many more parts may come, whatever is nested in what."""
     left[0] -= len(key) + 1
     if left[0] < 0:
         raise ValueError(f"the pickle has a tuple of more than {_MAX_KEY_PARTS} parts as the key of a dict")
-    parts = [_tuple_text(part, left) if type(part) is tuple else _part_text(part) for part in key]
+    longest = max((len(part) for part in key if type(part) in {str, bytes}), default=0)
+    if longest > _MAX_KEY_TEXT:
+        raise ValueError(f"the pickle has a tuple with a text of {longest:,} characters as the key of a dict")
+    parts = [_tuple_text(part, left) if type(part) is tuple else _part_text(part, left) for part in key]
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
-def _part_text(part: Any) -> str:
-    if part is None or type(part) in {str, bytes, bool, int, float, Key, Span}:
+def _part_text(part: Any, left: list[int]) -> str:
+    if type(part) in {str, bytes} and len(part) > _MAX_KEY_TEXT:
+        return f"{part[:_MAX_KEY_TEXT]!r}… ({len(part):,} characters)"
+    if part is None or type(part) in {str, bytes, bool, int, float}:
         return repr(part)
+    return _composed_text(part, left)
+
+
+def _composed_text(part: Any, left: list[int]) -> str:
+    if isinstance(part, Key):
+        return part.text
     if isinstance(part, Global):
         return part.path
     if isinstance(part, Inert):
-        plain = [repr(item) for item in part.args if item is None or type(item) in {str, bytes, bool, int, float}]
-        return f"{part.path}({', '.join(plain[:_MAX_KEY_PARTS])})"
+        return _record_text(part, left)
+    if type(part) in {tuple, list}:
+        return f"({', '.join(_parts(part, left))})"
+    if type(part) is dict:
+        return f"{{{', '.join(_parts([item for pair in islice(part.items(), left[0] + 1) for item in pair], left))}}}"
     return f"<{type(part).__name__}>"
+
+
+def _record_text(record: Inert, left: list[int]) -> str:
+    held = (*record.args, *(record.kwargs or {}).items())
+    held += tuple(part for part in (record.state, record.items, record.appends) if part is not None)
+    if record.path in _SETS and len(held) == 1 and type(held[0]) is list:
+        return f"{record.path}({', '.join(sorted(_parts(held[0], left)))})"
+    return f"{record.path}({', '.join(_parts(held, left))})"
+
+
+def _parts(items: Sequence[Any], left: list[int]) -> list[str]:
+    """Return the texts of items, up to an ellipsis once too many parts have come."""
+    found: list[str] = []
+    for item in items:
+        left[0] -= 1
+        if left[0] < 0:
+            return [*found, "…"]
+        found.append(_part_text(item, left))
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diffai_lib_numpy.arrays import Contents, add_elements
 from diffai_lib_numpy.header import Header
 from diffai_lib_numpy.layout import layout_of
-from diffai_lib_pickle import FileSource, Span
+from diffai_lib_pickle import FileSource, Inert, Span, load
 from diffai_lib_pickle.arrays import ArrayValue
 from diffai_lib_pickle.tree import divide
 from diffai_lib_zip import Held, Region
@@ -35,6 +35,7 @@ ATTRIBUTES_KEY = "__attributes__"
 _MOST_SHARING = 16
 _ALWAYS_ALLOWED = 1 << 30
 _OPTIMIZER = re.compile(r"(?:\w+_)?(?:optimizer|optim|opt)s?(?:_(?:states?|state_dicts?|dict))?")
+_OPTIMIZER_KEYS = {"state", "param_groups", "defaults"}
 _EMA = re.compile(r"(?:\w+_)?ema(?:_\w+)?")
 _GRADIENTS = re.compile(r"grads?|gradients?")
 
@@ -66,9 +67,23 @@ class Assembly(Contents):
         Raises:
             LoadError: If something in it is damaged, or two things have one name.
         """
-        self.foreign.extend(found.foreign(is_known, source, file.name))
+        self.add_foreign(found, source, file)
         tree = _Adder(self, source, file, big_endian=big_endian).add(found.value, prefix or _root(found.value))
         self.add_tree(tree, prefix, file)
+
+    def add_foreign(self, found: Unpickled, source: Source, file: DataFile) -> None:
+        """List what a pickle names beyond PyTorch."""
+        self.foreign.extend(found.foreign(is_known, source, file.name))
+
+    def load_plain(self, source: FileSource, position: int = 0) -> Unpickled:
+        """Read a pickle of plain values, such as those around the one of the tensors; it can name code as any can.
+
+        Raises:
+            LoadError: If it is damaged.
+        """
+        found = load(source, position)
+        self.add_foreign(found, source, source.file)
+        return found
 
     def add_tree(self, tree: Any, prefix: str, file: DataFile) -> None:
         """Add plain values, below a prefix where there is one.
@@ -123,12 +138,13 @@ class _Adder:
 
     def add(self, value: Any, prefix: str) -> Any:
         """Add the arrays; return the tree."""
-        all_optimizer = isinstance(value, dict) and {"state", "param_groups"} == value.keys()
+        all_optimizer = _is_optimizer(value)
         arrays, tree = divide(value, self._source, is_array, expand, prefix)
         notes: dict[str, dict[str, Any]] = {}
         for name, item in arrays.items():
             if isinstance(item, TensorValue):
-                role: Role = "optimizer" if all_optimizer else role_of(name, item)
+                is_state = all_optimizer and not item.is_parameter
+                role: Role = "optimizer" if is_state else role_of(name, item)
                 self._assembly.add_tensor(name, item, role, self._file, big_endian=self._big_endian)
                 self._note(name, item, notes)
             else:
@@ -169,6 +185,12 @@ class _Adder:
             return Held(self._file, self._source.read(data.position, data.length), self._source.offset(0))
         assert isinstance(data, bytes)  # lists are no arrays
         return Held(self._file, data, self._source.offset(value.position))
+
+
+def _is_optimizer(value: Any) -> bool:
+    """Whether a value is the state dict of an optimizer, or an optimizer as a whole."""
+    held = value.attributes() if isinstance(value, Inert) else value
+    return isinstance(held, dict) and {"state", "param_groups"} <= held.keys() <= _OPTIMIZER_KEYS
 
 
 def role_of(name: str, value: TensorValue | None = None) -> Role:

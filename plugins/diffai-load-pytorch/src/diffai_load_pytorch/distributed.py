@@ -17,7 +17,6 @@ from diffai_load_pytorch.archive import Archive
 from diffai_load_pytorch.assembly import Assembly, role_of
 from diffai_load_pytorch.builders import torch_builders, type_of
 from diffai_load_pytorch.chunks import Chunk, chunk_blocks
-from diffai_load_pytorch.names import is_known
 from diffai_load_pytorch.saved import add_checkpoint
 from diffai_load_pytorch.sharded import MAX_LABEL
 from diffai_load_pytorch.tensors import tensor_ref
@@ -64,7 +63,7 @@ def add_distributed(folder: Source, files: list[DataFile], stack: ExitStack) -> 
     reader = _Metadata(found.value, source)
     places = reader.places(folder, files, stack)
     assembly = Assembly(sum(one.size for one in files))
-    assembly.foreign.extend(found.foreign(is_known, source, file.name))
+    assembly.add_foreign(found, source, file)
     for name, described in reader.entries():
         if described.path == f"{_METADATA}.BytesStorageMetadata":
             _add_bytes(assembly, name, places, source)
@@ -150,7 +149,7 @@ def _add_tensor(assembly: Assembly, name: str, described: Inert, places: dict[An
         raise source.error(f"tensor {shown(name)} has {len(chunks):,} parts; at most {MAX_PARTS:,} are read", 0)
     try:
         torch_type = type_of(kind)
-        parts = [_part(name, part, places, checked_shape(size)) for part in chunks]
+        parts = [_part(assembly, name, part, places, checked_shape(size)) for part in chunks]
     except (ValueError, TypeError) as error:
         raise source.error(f"tensor {shown(name)}: {error}", 0) from error
     covered = sum(math.prod(part.value.size) for part in parts)
@@ -181,7 +180,7 @@ class _Part(NamedTuple):
     big_endian: bool
 
 
-def _part(name: str, described: Any, places: dict[Any, _Place], size: tuple[int, ...]) -> _Part:
+def _part(assembly: Assembly, name: str, described: Any, places: dict[Any, _Place], size: tuple[int, ...]) -> _Part:
     """Return a part, after checking that the checkpoint in the file is what the metadata say."""
     fields = _attributes(described)
     offsets, lengths = fields.get("offsets"), fields.get("sizes")
@@ -193,7 +192,10 @@ def _part(name: str, described: Any, places: dict[Any, _Place], size: tuple[int,
     if place is None:
         raise ValueError("a part is in no file")
     archive = Archive(place.file, place.start, place.length)
-    value = archive.unpickled(archive.source("data.pkl"), "data/").value
+    source = archive.source("data.pkl")
+    found = archive.unpickled(source, "data/")
+    assembly.add_foreign(found, source, place.file)
+    value = found.value
     if not isinstance(value, TensorValue) or value.size != lengths:
         raise ValueError("a part is another tensor than it is said to be")
     return _Part(offsets, value, place.file, archive.is_big_endian)

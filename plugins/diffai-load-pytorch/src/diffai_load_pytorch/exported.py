@@ -25,6 +25,7 @@ PROGRAM_KEY = "__program__"
 CONSTANTS_KEY = "CONSTANTS"
 
 _PROGRAM = "serialized_exported_program.json"
+_OLD_INPUTS = "serialized_example_inputs.pt"
 _OLD_STATE, _OLD_CONSTANTS = "serialized_state_dict.pt", "serialized_constants.pt"
 
 
@@ -49,6 +50,9 @@ def add_exported(assembly: Assembly, archive: Archive, prefix: str) -> None:
     for name, below in ((_OLD_STATE, prefix), (_OLD_CONSTANTS, _joined(prefix, CONSTANTS_KEY))):
         if archive.has(name):
             _add_nested(assembly, archive, name, below)
+    for name in archive.members:
+        if name == _OLD_INPUTS or (name.startswith("data/sample_inputs/") and name.endswith(".pt")):
+            _add_inputs(assembly, archive, name)
     programs = [name for name in archive.members if name == _PROGRAM or _is_model(name)]
     for name in programs:
         _add_program(assembly, archive, name, prefix, alone=len(programs) == 1)
@@ -122,6 +126,17 @@ def _add_nested(assembly: Assembly, archive: Archive, name: str, prefix: str) ->
         assembly.not_readable.append(NotCompared(prefix or name, f"{name} is a compressed file in a file"))
         return
     add_checkpoint(assembly, Archive(archive.file, member.start, member.size), prefix)
+
+
+def _add_inputs(assembly: Assembly, archive: Archive, name: str) -> None:
+    """List what the checkpoint of sample inputs names; as data, its digest is compared."""
+    member = archive.members[name]
+    if member.size and (member.method != STORED or archive.file.read(member.start, 1) != b"P"):
+        assembly.not_readable.append(NotCompared(name, "is a compressed file in a file, or in a format before zip"))
+    elif member.size:
+        inner = Archive(archive.file, member.start, member.size)
+        source = inner.source("data.pkl")
+        assembly.add_foreign(inner.unpickled(source, "data/"), source, archive.file)
 
 
 def _add_program(assembly: Assembly, archive: Archive, name: str, prefix: str, *, alone: bool) -> None:

@@ -36,7 +36,7 @@ def add_legacy(assembly: Assembly, file: DataFile, prefix: str) -> None:
     position = 0
     start: list[Any] = []
     for _ in range(3):
-        plain = load(source, position)
+        plain = assembly.load_plain(source, position)
         start.append(plain.value)
         position = plain.end
     if start[:2] != [_MAGIC_NUMBER, _PROTOCOL] or not isinstance(start[2], dict):
@@ -44,7 +44,7 @@ def add_legacy(assembly: Assembly, file: DataFile, prefix: str) -> None:
     big_endian = start[2].get("little_endian") is False
     storages = LegacyStorages()
     found = load(source, position, Rules(torch_builders(), storages.persistent))
-    keys = load(source, found.end)
+    keys = assembly.load_plain(source, found.end)
     end = storages.locate(file, keys.value, keys.end, "big" if big_endian else "little")
     if end < file.size:
         raise LoadError(file.name, f"{file.size - end:,} bytes follow the last storage", end)

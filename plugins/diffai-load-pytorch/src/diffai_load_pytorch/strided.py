@@ -131,8 +131,13 @@ def _finished(block: NDArray[Any], spec: StridedBytes) -> NDArray[Any]:
     if spec.swap:
         units = block.view(np.uint8).reshape(-1, spec.swap)
         block = np.ascontiguousarray(units[:, ::-1]).reshape(-1).view(block.dtype)
-    if spec.is_conjugate:
-        block = np.conjugate(block)
+    if not (spec.is_conjugate or spec.is_negative):
+        return block
+    parts = block.view(np.float16) if spec.dtype.kind == "opaque" else block  # NumPy has no complex32
+    if spec.is_conjugate and parts is not block:
+        parts = parts * np.tile(np.array([1, -1], np.float16), len(block))
+    elif spec.is_conjugate and block.dtype.kind == "c":
+        parts = np.conjugate(block)
     if spec.is_negative:
-        block = np.negative(block)
-    return block
+        parts = np.negative(parts)
+    return parts.view(block.dtype)

@@ -38,8 +38,8 @@ def add_tar(assembly: Assembly, file: DataFile, prefix: str) -> None:
     if missing:
         raise LoadError(file.name, f"has no member {min(missing)!r}", file.size)
     objects: dict[str, Any] = {}
-    _read_storages(file, *members["storages"], objects)
-    _read_tensors(file, *members["tensors"], objects)
+    _read_storages(assembly, FileSource(file, *members["storages"]), objects)
+    _read_tensors(assembly, FileSource(file, *members["tensors"]), objects)
 
     def persistent(pid: Any, _: int) -> Any:
         if type(pid) is tuple and pid:  # a class, whose source code was saved beside it
@@ -85,28 +85,28 @@ def _checksum(header: bytes) -> int:
     return int(digits, 8) if digits and all(48 <= digit < 56 for digit in digits) else -1  # noqa: PLR2004 - octal digits
 
 
-def _read_storages(file: DataFile, start: int, size: int, objects: dict[str, Any]) -> None:
-    source = FileSource(file, start, size)
-    count = load(source, 0)
+def _read_storages(assembly: Assembly, source: FileSource, objects: dict[str, Any]) -> None:
+    count = assembly.load_plain(source)
     position = count.end
     for _ in range(_count(count.value, source)):
-        described = load(source, position)
+        described = assembly.load_plain(source, position)
         try:
             key, _, kind = described.value
             storage = StorageValue(str(key), storage_type(kind), 0)
         except (ValueError, TypeError) as error:
             raise source.error(f"a storage is described wrongly ({error})", position) from error
         at = source.offset(described.end)
-        storage.numel = int.from_bytes(file.read(at, 8), "little", signed=True) if at + 8 <= start + size else -1
+        has_size = described.end + 8 <= source.size
+        storage.numel = int.from_bytes(source.file.read(at, 8), "little", signed=True) if has_size else -1
         if storage.numel < 0:
             raise source.error("a storage without a size", described.end)
-        position = locate_storage(file, storage, at, "little") - start
+        position = locate_storage(source.file, storage, at, "little") - source.start
         objects[str(key)] = storage
-    _read_views(source, position, objects)
+    _read_views(assembly, source, position, objects)
 
 
-def _read_views(source: FileSource, position: int, objects: dict[str, Any]) -> None:
-    views = load(source, position).value
+def _read_views(assembly: Assembly, source: FileSource, position: int, objects: dict[str, Any]) -> None:
+    views = assembly.load_plain(source, position).value
     try:
         for key, root_key, first, numel in views:
             objects[str(key)] = _view(str(key), objects[str(root_key)], first, numel)
@@ -122,12 +122,11 @@ def _view(key: str, root: StorageValue, first: int, numel: int) -> StorageValue:
     return made
 
 
-def _read_tensors(file: DataFile, start: int, size: int, objects: dict[str, Any]) -> None:
-    source = FileSource(file, start, size)
-    count = load(source, 0)
+def _read_tensors(assembly: Assembly, source: FileSource, objects: dict[str, Any]) -> None:
+    count = assembly.load_plain(source)
     position = count.end
     for _ in range(_count(count.value, source)):
-        described = load(source, position)
+        described = assembly.load_plain(source, position)
         try:
             key, storage_key, _ = described.value
             storage = objects[str(storage_key)]

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from diffai_load_pytorch.values import Quantizer
 
 
+_WITH_SIGN = frozenset(
+    {
+        *("float64", "float32", "float16", "bfloat16", "complex128", "complex64", "complex32"),
+        *("int64", "int32", "int16", "int8", "uint8"),
+    }
+)
+
 MAX_UNPACKED_BYTES = 256 << 20
 """Largest view with strides of a compressed storage: all of it is decompressed at once."""
 
@@ -24,6 +31,8 @@ MAX_UNPACKED_BYTES = 256 << 20
 def unreadable(value: TensorValue) -> str:
     """Say why a tensor cannot be read; empty if it can."""
     payload = value.storage.payload
+    if (value.is_negative or value.is_conjugate) and value.type.name not in _WITH_SIGN:
+        return f"is said to be the negative or conjugate of elements of {value.type.name}, which have none"
     if _counts_codes(value) and (not value.is_contiguous or value.numel % value.type.per_item):
         return f"{value.type.name} with strides, or with a number of elements that does not fill whole bytes"
     if payload is None or not payload.compressed or value.is_contiguous:
