@@ -15,6 +15,7 @@ from diffai_core.kernels import Kernel, ReferenceKernel
 from diffai_core.keys import KeyFilter, Tolerances
 from diffai_core.meter import Meter, NoMeter
 from diffai_core.pairing import PairResult, Relation, TensorPair
+from diffai_core.parts import in_one_form
 from diffai_core.renames import pair_tensors
 from diffai_core.wording import listed
 
@@ -93,6 +94,7 @@ def compare_artifacts(
     from diffai_core.workers import Workers
 
     settings = settings or Settings()
+    old, new = in_one_form(old, new)
     folds = plan_folds(comparators)
     plan = PassPlan(
         folds.folds,
