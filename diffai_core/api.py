@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_core import values
+from diffai_core.errors import LoadError
 from diffai_core.files import Source
 from diffai_core.folder_rules import FolderRules
 from diffai_core.kernels import choose_kernel
@@ -67,7 +68,7 @@ def compare_paths(
     opening = opening or Opening()
     sources = [Source(values.input_path(name, path)) for name, path in (("OLD", old), ("NEW", new))]
     with ExitStack() as stack:
-        old_artifact, new_artifact = (stack.enter_context(_open(source, registry, opening)) for source in sources)
+        old_artifact, new_artifact = _open_both(sources, registry, opening, stack)
         if any(map(is_folder, sources)):
             from diffai_core.folder import match_folders
 
@@ -75,11 +76,37 @@ def compare_paths(
         return compare_artifacts(old_artifact, new_artifact, comparators, settings)
 
 
-def _open(source: Source, registry: Registry, opening: Opening) -> Artifact:
+def _open_both(
+    sources: Sequence[Source], registry: Registry, opening: Opening, stack: ExitStack
+) -> tuple[Artifact, Artifact]:
+    """Open both sides; of two folders of which one is a damaged model, each file by itself.
+
+    Raises:
+        LoadError: If one of them cannot be read truthfully.
+    """
+    sides: list[Artifact] = []
+    damage: dict[Source, LoadError] = {}
+    for source in sources:
+        try:
+            sides.append(stack.enter_context(_open(source, registry, opening)))
+        except LoadError as error:
+            if opening.rules.chosen or not all(map(is_folder, sources)):
+                raise
+            damage[source] = error
+    if damage:
+        opening = replace(opening, rules=replace(opening.rules, by_file=True))
+        try:
+            sides = [stack.enter_context(_open(source, registry, opening, damage.get(source))) for source in sources]
+        except LoadError as error:  # there is nothing else in one of the folders
+            raise next(iter(damage.values())) from error
+    return sides[0], sides[1]
+
+
+def _open(source: Source, registry: Registry, opening: Opening, damage: LoadError | None = None) -> Artifact:
     if is_folder(source):
         from diffai_core.folder import open_folder
 
-        return open_folder(source, registry, opening.rules, opening.input_format, opening.options)
+        return open_folder(source, registry, opening.rules, opening.input_format, opening.options, damage)
     return open_artifact(source, registry, opening.input_format, opening.options)
 
 
@@ -113,6 +140,7 @@ def compare(
     exclude: Sequence[str] = (),
     jobs: int | None = None,
     kernel: str | None = None,
+    fail_on_unsafe: bool = False,
 ) -> Report:
     """Compare two artefacts as ``diffai OLD NEW`` does.
 
@@ -132,6 +160,7 @@ def compare(
         exclude: In folders, no files that match one of these patterns.
         jobs: Worker threads; one for each core if not given, but a single one where NumPy measures.
         kernel: What measures: ``"numpy"`` or an installed kernel; the fastest that works if not given.
+        fail_on_unsafe: Whether it is trouble (exit code 2) that a file wants foreign code to be called.
 
     Raises:
         DiffaiError: If they cannot be compared; the message is the one line the command would print.
@@ -155,6 +184,7 @@ def compare(
         tolerances=Tolerances(default, by_pattern),
         jobs=values.named("jobs", values.optional(values.job_count), jobs),
         kernel=measuring.kernel,
+        fail_on_unsafe=values.named("fail_on_unsafe", values.flag, fail_on_unsafe),
         plugin_options={spec.spec.name: {**spec.defaults, **given.get(spec.spec.name, {})} for spec in chosen},
     )
     rules = FolderRules(

@@ -87,6 +87,7 @@ def open_folder(
     rules: FolderRules,
     forced: str | None = None,
     options: Options | None = None,
+    damage: LoadError | None = None,
 ) -> Folder:
     """Open a directory as one artefact.
 
@@ -100,6 +101,7 @@ def open_folder(
         rules: Which files belong to it.
         forced: ``--input-format``.
         options: Options of the loaders by spec.
+        damage: What is wrong with the model in this directory; its files are then opened one by one.
 
     Raises:
         LoadError: If the model is damaged, or nothing in the directory can be read.
@@ -121,7 +123,11 @@ def open_folder(
         if model is not None:
             model.close()
         raise
-    model = model or Artifact(name=source.name, format="folder")
+    told = {
+        (error.reason, error.offset) for error in parts.unreadable.values()
+    }  # an index is refused as its folder was
+    errors = () if damage is None or (damage.reason, damage.offset) in told else (damage,)
+    model = model or Artifact(name=source.name, format="folder", errors=errors)
     keys = _keys([model], parts.found)
     return _put_together(model, parts.found, keys, listing.not_entered, parts.unreadable)
 

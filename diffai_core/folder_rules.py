@@ -17,11 +17,13 @@ class FolderRules:
         recursive: Whether folders inside count.
         include: Only files of which name or relative path matches one of these patterns, if any.
         exclude: No files or folders of which name or relative path matches one of these patterns.
+        by_file: Whether each file is opened by itself, even if they make up a model.
     """
 
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    by_file: bool = False
 
     def keep(self, relative: str) -> bool:
         """Whether the file at ``relative`` belongs to the folder.
@@ -45,8 +47,8 @@ class FolderRules:
 
     @property
     def chosen(self) -> bool:
-        """Whether the user picked files, so that the folder is not taken as one model."""
-        return bool(self.include or self.exclude)
+        """Whether the user picked files, or each is to be opened by itself: the folder is not taken as one model."""
+        return bool(self.include or self.exclude or self.by_file)
 
 
 def _matches(relative: str, patterns: tuple[str, ...]) -> bool:

@@ -176,3 +176,10 @@ def test_an_interrupt_of_the_command_in_a_program_leaves_the_program(
 
     monkeypatch.setattr("diffai_core.command.compare_paths", interrupted)
     assert main(list(map(str, paths))) == 130
+
+
+def test_fail_on_unsafe_is_trouble_where_a_file_wants_code_to_be_called(tmp_path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x02}X\x01\x00\x00\x00xcposix\nsystem\nX\x04\x00\x00\x00true\x85Rs.")
+    assert compare(path, path).exit_code == 0
+    assert compare(path, path, fail_on_unsafe=True).exit_code == 2

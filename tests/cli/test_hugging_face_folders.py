@@ -11,6 +11,8 @@ import pytest
 from command import findings_of, report_of, run_diffai
 from safetensors_files import write_safetensors
 
+from diffai_core import compare
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -131,6 +133,34 @@ def test_a_missing_shard_is_an_error_that_names_it(base: Path, tuned: Path) -> N
     done = run_diffai(base, tuned)
     assert done.returncode == 2
     assert f"tuned/{_SHARDS[1]}: no such file or directory; model.safetensors.index.json names it" in done.stderr
+
+
+@pytest.mark.parametrize("damaged", ["old", "new"])
+def test_beside_a_damaged_shard_the_others_and_every_other_file_are_compared(
+    base: Path, tuned: Path, damaged: str
+) -> None:
+    _write_weights(tuned, _WEIGHTS | {"model.norm.weight": np.full(8, 1.5, np.float32)})
+    _write_json(tuned, "config.json", "hidden_size", value=16)
+    shard = (base if damaged == "old" else tuned) / _SHARDS[1]
+    shard.write_bytes(shard.read_bytes()[:-4])
+    report = compare(base, tuned)
+    assert report.exit_code == 2
+    assert [lost.where for lost in report.not_compared] == [str(shard)]
+    assert [found.where for found in report.findings if found.level == "change"] == [
+        f"{_SHARDS[0]}:model.norm.weight",
+        '["config.json"].hidden_size',
+    ]
+    assert (report.counts.added, report.counts.removed) == (0, 0)
+
+
+def test_beside_a_damaged_model_of_which_nothing_opens_by_itself_the_damage_is_told(tmp_path: Path) -> None:
+    for side in ("old", "new"):
+        (tmp_path / side).mkdir()
+        write_safetensors(tmp_path / side / "model.safetensors", _WEIGHTS)
+    (tmp_path / "new/model.safetensors").write_bytes(b"\x08")
+    done = run_diffai(tmp_path / "old", tmp_path / "new")
+    assert done.returncode == 2
+    assert f"{tmp_path}/new/model.safetensors: " in done.stderr
 
 
 def test_the_folder_compares_with_a_single_file_of_its_weights(base: Path, tmp_path: Path) -> None:
