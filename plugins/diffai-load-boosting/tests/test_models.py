@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffai_load_boosting import ubjson
 from diffai_load_boosting.catboost import open_catboost
 from diffai_load_boosting.lightgbm import open_lightgbm
 from diffai_load_boosting.xgboost import open_xgboost
@@ -313,3 +314,9 @@ def test_numbers_of_catboost_that_stand_in_other_leaves_are_another_model(tmp_pa
             found.append((artifact.tree, tensors))
     assert found[0] != found[1]
     assert all("trees.1.leaf_values" in tensors for _, tensors in found)
+
+
+def test_ubjson_of_nothing_but_empty_arrays_is_refused_before_it_fills_the_memory(refused, monkeypatch):
+    monkeypatch.setattr(ubjson, "MAX_VALUES", 1000)
+    error = refused(open_xgboost, b"{L\0\0\0\0\0\0\0\x07learner[" + b"[]" * 200 + b"]}")
+    assert error.reason == "more than 1,000 values are not read"

@@ -16,6 +16,8 @@ MAX_TEXT = 1 << 24
 """Longest text that is read, in bytes."""
 MAX_VALUES = 8_000_000
 """Most values outside of typed arrays in one file."""
+_CONTAINER_COST = 8
+"""So many values an object or an array counts for, as it takes as much memory."""
 
 _WINDOW = 64 << 10
 _NUMBERS = {b"i": ">b", b"U": ">B", b"I": ">h", b"l": ">i", b"L": ">q", b"d": ">f", b"D": ">d"}
@@ -80,9 +82,7 @@ class _Reader:
 
     def value(self, mark: bytes, depth: int) -> Any:
         """Return the value that begins with ``mark``."""
-        self._n_values += 1
-        if self._n_values > MAX_VALUES:
-            raise self._error(f"more than {MAX_VALUES:,} values are not read")
+        self._count(1)
         if mark in _FORMATS:
             return self._number(mark)
         if mark in {b"S", b"C", b"H"}:
@@ -96,6 +96,11 @@ class _Reader:
         if mark == b"[":
             return self._array(depth + 1)
         raise self._error(f"not UBJSON: no value begins with {mark!r}", back=1)
+
+    def _count(self, n_values: int) -> None:
+        self._n_values += n_values
+        if self._n_values > MAX_VALUES:
+            raise self._error(f"more than {MAX_VALUES:,} values are not read")
 
     def _number(self, mark: bytes) -> Any:
         form = _FORMATS[mark]
@@ -151,6 +156,7 @@ class _Reader:
         kind, count, mark = self._head()
         if kind in _FORMATS:
             return self._typed_array(kind, count or 0)
+        self._count(_CONTAINER_COST)
         found = []
         if count is None:
             while mark != b"]":
@@ -176,6 +182,7 @@ class _Reader:
         return kind or self.mark()
 
     def _object(self, depth: int) -> dict[str, Any]:
+        self._count(_CONTAINER_COST)
         kind, count, mark = self._head()
         found: dict[str, Any] = {}
         n_left = count
