@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -97,6 +98,48 @@ def repacked(path, change, method=zipfile.ZIP_STORED):
         for name in old.namelist():
             new.writestr(name, change(name, old.read(name)))
     return path
+
+
+LAYERS = [
+    {"class_name": "Lambda", "module": "keras.layers", "config": {"function": {"class_name": "__lambda__"}}},
+    {"class_name": "Dense", "module": "keras.layers", "config": {"activation": "relu"}},
+    {
+        "class_name": "Dense",
+        "module": "keras.layers",
+        "config": {"activation": {"class_name": "function", "module": "builtins"}},
+    },
+    {"class_name": "Gate", "module": "my_package.layers", "registered_name": "my>Gate", "config": {}},
+    {"class_name": "Gate", "module": "my_package.layers", "registered_name": "my>Gate", "config": {}},
+]
+
+
+def test_functions_in_an_archive_and_layers_of_other_packages_are_listed_with_the_place(opened, tmp_path):
+    config = json.dumps({"class_name": "Sequential", "module": "keras", "config": {"layers": LAYERS}}).encode()
+    path = repacked(tmp_path / "a.keras", lambda name, data: config if name == "config.json" else data)
+    place = path.read_bytes().index(config)
+    assert opened(path).foreign == tuple(
+        (name, str(path), place) for name in ("keras.layers.Lambda", "keras.__lambda__", "my_package.layers.Gate")
+    )
+
+
+def test_functions_in_an_older_file_are_listed(opened, tmp_path):
+    import h5py
+
+    path = shutil.copy(FIXTURES / "float32.h5", tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        config = {"class_name": "Sequential", "config": {"layers": [LAYERS[1]]}}
+        file.attrs["model_config"] = json.dumps(config)
+    assert opened(path).foreign == ()
+    with h5py.File(path, "a") as file:
+        config["config"]["layers"].append({"class_name": "Lambda", "config": {"function": ["4wEAAAA=", None, None]}})
+        file.attrs["model_config"] = json.dumps(config)
+    assert [name for name, _, _ in opened(path).foreign] == ["keras.layers.Lambda"]
+
+
+@BOTH
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_a_plain_model_wants_nothing_to_be_called(opened, dtype, suffix):
+    assert opened(FIXTURES / f"{dtype}.{suffix}").foreign == ()
 
 
 def test_another_zip_file_is_no_archive_of_keras(refused, tmp_path):

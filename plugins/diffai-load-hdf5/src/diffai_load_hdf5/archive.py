@@ -99,6 +99,8 @@ def add_archive(contents: Contents, file: DataFile) -> None:
             add_file(contents, _region(file, member), prefix)
         elif member.name in {CONFIG, METADATA}:
             documents[member.name] = _document(MemberPayload(file, member))
+            if member.name == CONFIG:
+                contents.config, contents.config_offset = documents[CONFIG], member.start
         elif not member.name.endswith("/"):
             contents.put(member.name, _digest(MemberPayload(file, member)))
     if CONFIG in documents:

@@ -45,11 +45,15 @@ class Contents:
         tensors: Tensors by name.
         tree: Plain values by key.
         not_readable: What can be neither.
+        config: Configuration of the model that stands beside the HDF5 file.
+        config_offset: Byte at which it stands.
     """
 
     tensors: dict[str, TensorRef] = field(default_factory=dict)
     tree: dict[str, Any] = field(default_factory=dict)
     not_readable: list[NotCompared] = field(default_factory=list)
+    config: Any = None
+    config_offset: int = 0
 
     def put(self, key: str, value: Any) -> None:
         """Add a value to the tree; a key that is taken gets an ``@`` behind it."""

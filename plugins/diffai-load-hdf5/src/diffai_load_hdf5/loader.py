@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from diffai_lib_hdf5 import FileRegion
 
 from diffai_core.plugin import Artifact
-from diffai_load_hdf5.archive import add_archive
+from diffai_load_hdf5.archive import MODEL_CONFIG, add_archive
 from diffai_load_hdf5.contents import Contents, add_file
+from diffai_load_hdf5.foreign import foreign_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,11 +52,13 @@ def _open(source: Source, name: str, add: Callable[[Contents, DataFile], None]) 
         file = stack.enter_context(source.open())
         add(contents, file)
         stack.pop_all()
+    configs = [contents.config, contents.tree.get(MODEL_CONFIG)]
     return Artifact(
         name=source.name,
         format=name,
         tensors=contents.tensors,
         tree=contents.tree,
         files=(file,),
+        foreign=foreign_of(configs, file.name, contents.config_offset),
         not_readable=tuple(contents.not_readable),
     )
