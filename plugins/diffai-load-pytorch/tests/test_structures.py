@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from pytorch_files import assert_same, save_legacy
+from pytorch_files import assert_same, save_legacy, zipped_again
 
 SAVE = pytest.mark.parametrize("save", [torch.save, save_legacy], ids=["zip", "legacy"])
 
@@ -246,3 +246,31 @@ def test_a_whole_optimizer_is_its_state_beside_the_parameters_it_is_for(tmp_path
         assert_same(artifact.tensors[f"state.{number}.exp_avg"], optimizer.state[parameter]["exp_avg"])
         assert artifact.tensors[f"state.{number}.exp_avg"].role == "optimizer"
     assert artifact.foreign == ()
+
+
+def test_what_a_module_keeps_beside_its_parameters_under_one_name_is_there_too(tmp_path, opened):
+    layer = torch.nn.Linear(1, 2)
+    layer._flat_weights = [torch.full((2,), 7.0)]  # others than its parameters
+    layer.__dict__["bias"] = torch.full((3,), 8.0)  # hides the parameter
+    torch.save(layer, tmp_path / "a.pt")
+    found = opened(tmp_path / "a.pt").tensors
+    assert_same(found["_flat_weights.0"], torch.full((2,), 7.0))
+    assert_same(found["bias"], layer._parameters["bias"].detach())
+    assert_same(found["bias (attribute)"], torch.full((3,), 8.0))
+
+
+def test_what_a_state_dict_keeps_beside_its_versions_is_in_the_tree(tmp_path, opened):
+    state = torch.nn.Linear(2, 2).state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    assert opened(tmp_path / "a.pt").tree == {}
+    state.note = "kept"
+    torch.save(state, tmp_path / "a.pt")
+    assert opened(tmp_path / "a.pt").tree["__state__"]["note"] == "kept"
+
+
+def test_bytes_behind_the_pickle_of_a_checkpoint_are_told(tmp_path, opened):
+    path = tmp_path / "a.pt"
+    torch.save({"w": torch.ones(2)}, path)
+    assert opened(path).not_readable == ()
+    zipped_again(path, change=lambda name, data: data + b"more" if name.endswith("data.pkl") else data)
+    assert [(one.where, one.reason) for one in opened(path).not_readable] == [("data.pkl", "4 bytes follow the pickle")]

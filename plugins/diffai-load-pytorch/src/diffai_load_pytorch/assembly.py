@@ -75,6 +75,11 @@ class Assembly(Contents):
         """List what a pickle names beyond PyTorch."""
         self.foreign.extend(found.foreign(is_known, source, file.name))
 
+    def add_rest(self, found: Unpickled, source: Source, name: str) -> None:
+        """Tell of what follows the pickle in a member that should hold nothing else."""
+        if found.end < source.size:
+            self.not_readable.append(NotCompared(name, f"{source.size - found.end:,} bytes follow the pickle"))
+
     def load_plain(self, source: FileSource, position: int = 0) -> Unpickled:
         """Read a pickle of plain values, such as those around the one of the tensors; it can name code as any can.
 

@@ -33,7 +33,7 @@ def expand(value: Any) -> Any:
 
 def _object(value: Inert) -> Any:
     attributes = value.attributes()
-    if value.path == "collections.OrderedDict" and _are_versions(attributes.get("_metadata")):
+    if value.path == "collections.OrderedDict" and attributes.keys() == {"_metadata"} and _are_versions(attributes):
         return _entries(value)
     if "_modules" in attributes and "_parameters" in attributes:
         return _module(value, attributes)
@@ -50,8 +50,9 @@ def _scripted(value: Inert, attributes: dict[Any, Any]) -> dict[Any, Any]:
     return {CLASS_KEY: _MANGLED.sub("", value.path).removeprefix("__torch__."), **kept}
 
 
-def _are_versions(metadata: Any) -> bool:
+def _are_versions(attributes: dict[Any, Any]) -> bool:
     """Whether all that a state dict keeps besides is which version of PyTorch's own format each module has."""
+    metadata = attributes["_metadata"]
     return metadata is not None and all(
         isinstance(entry, dict) and entry.keys() <= {"version"} for entry in _entries(metadata).values()
     )
@@ -65,11 +66,19 @@ def _module(value: Inert, attributes: dict[Any, Any]) -> dict[Any, Any]:
             if key == "_buffers" and isinstance(item, TensorValue):
                 item.is_buffer = True
             parts.setdefault(name, item)
+    own = {id(item) for item in parts.values()}
     for name, item in attributes.items():
-        if name in _MODULE_KEYS or name in _DERIVED or (str(name).startswith("_") and _is_empty(item)):
+        if name in _MODULE_KEYS or (str(name).startswith("_") and _is_empty(item)) or _is_derived(name, item, own):
             continue
-        parts.setdefault(name, item)
+        parts[f"{name} (attribute)" if name in parts else name] = item
     return parts
+
+
+def _is_derived(name: Any, item: Any, own: set[int]) -> bool:
+    """Whether an attribute holds parameters a second time; ``own`` are those that the module has."""
+    if name not in _DERIVED or not isinstance(item, list):
+        return False
+    return not any(isinstance(part, TensorValue) and id(part) not in own for part in item)
 
 
 def _entries(value: Any) -> dict[Any, Any]:

@@ -20,4 +20,5 @@ def add_checkpoint(assembly: Assembly, archive: Archive, prefix: str) -> None:
     source = archive.source("data.pkl")
     found = archive.unpickled(source, "data/")
     assembly.add_pickle(found, source, archive.file, prefix, big_endian=archive.is_big_endian)
+    assembly.add_rest(found, source, "data.pkl")
     add_other_members(assembly, archive, prefix)

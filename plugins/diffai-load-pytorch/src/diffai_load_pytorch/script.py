@@ -27,6 +27,7 @@ def add_script(assembly: Assembly, archive: Archive, prefix: str) -> None:
         if archive.has(pickle):
             source = archive.source(pickle)
             found = archive.unpickled(source, folder)
+            assembly.add_rest(found, source, pickle)
             below = ".".join(part for part in (prefix, name) if part)
             if found.value != ():
                 assembly.add_pickle(found, source, archive.file, below, big_endian=big_endian)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_lib_pickle import FileSource, Rules, load
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import LoadError, NotCompared
 from diffai_load_pytorch.archive import storage_type
 from diffai_load_pytorch.builders import torch_builders, view
 from diffai_load_pytorch.legacy import locate_storage
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from diffai_load_pytorch.assembly import Assembly
 
 _BLOCK = 512
+_NAMES = {"sys_info", "storages", "tensors", "pickle"}
 _MAX_MEMBERS = 64
 _MAX_DIMENSIONS = 64
 
@@ -37,6 +38,8 @@ def add_tar(assembly: Assembly, file: DataFile, prefix: str) -> None:
     missing = {"storages", "tensors", "pickle"} - members.keys()
     if missing:
         raise LoadError(file.name, f"has no member {min(missing)!r}", file.size)
+    for name in members.keys() - _NAMES:
+        assembly.not_readable.append(NotCompared(name, "a member that PyTorch does not write"))
     objects: dict[str, Any] = {}
     _read_storages(assembly, FileSource(file, *members["storages"]), objects)
     _read_tensors(assembly, FileSource(file, *members["tensors"]), objects)
