@@ -322,3 +322,20 @@ def test_long_texts_in_many_tuples_that_are_keys_are_refused_before_they_fill_ti
     with pytest.raises(LoadError, match="bytes of text"):
         divided(data)
     assert time.process_time() - start < 5
+
+
+def test_a_long_key_in_each_of_many_levels_is_refused_before_the_paths_fill_memory():
+    key = b"X" + (1 << 20).to_bytes(4, "little") + b"k" * (1 << 20)
+    data = b"\x80\x04}" + key + b"\x94" + b"}h\x00" * 150 + b"K\x01" + b"s" * 151 + b"."
+    with pytest.raises(LoadError, match="name of more than"):
+        divided(data)
+    assert list(divided(pickle.dumps({"k" * 100_000: 1})).tree) == ["k" * 100_000]
+
+
+def test_objects_of_much_text_that_are_keys_are_refused_before_they_fill_time_and_memory():
+    word = b"X\0\x10\0\0" + b"k" * 4096 + b"q\x010"
+    one = b"(" + b"h\x01" * 60 + b"\x91K\x01s"  # a frozenset of sixty times the text, as a key
+    start = time.process_time()
+    with pytest.raises(LoadError, match="names of more than"):
+        divided(b"\x80\x04" + word + b"}" + one * 20_000 + b".")
+    assert time.process_time() - start < 5

@@ -23,6 +23,12 @@ MAX_VALUES = 2_000_000
 MAX_ARRAYS = 100_000
 """Arrays that are found; one that is shared counts for each path to it."""
 
+MAX_PATH = 8192
+"""Characters of the longest path to an array or to what may hold one."""
+
+MAX_TEXT = 64 << 20
+"""Characters of all paths to arrays, and of all keys that are objects."""
+
 CLASS_KEY = "__class__"
 ARGUMENTS_KEY = "__args__"
 STATE_KEY = "__state__"
@@ -92,6 +98,7 @@ class _Divider:
         self._above: dict[int, int] = {}
         self._lowest = MAX_DEPTH + 1  # level to which a cycle led
         self._left = MAX_VALUES
+        self._text_left = MAX_TEXT
         self._twins: dict[str, int] = {}  # how often a path was taken already
 
     def part(self, value: Any, path: str) -> Any:
@@ -126,9 +133,15 @@ class _Divider:
                 self._done[id(value)] = value, tree
         return tree
 
+    def _count_text(self, length: int) -> None:
+        self._text_left -= length
+        if self._text_left < 0:
+            raise self._source.error(f"holds names of more than {MAX_TEXT:,} characters in all", 0)
+
     def _add_array(self, value: Any, path: str) -> None:
         if len(self.arrays) == MAX_ARRAYS:
             raise self._source.error(f"holds more than {MAX_ARRAYS:,} arrays, counted as often as they are shared", 0)
+        self._count_text(len(path))
         self.arrays[_free(path, self.arrays, self._twins)] = value
 
     def _converted(self, value: Any, path: str) -> Any:
@@ -170,7 +183,10 @@ class _Divider:
             if name in names:
                 name = _free(f"{name} ({type(key).__name__})", names, twins)
             names.add(name)
-            below = f"{path}.{name}" if path else name
+            if type(item) in _PLAIN and isinstance(key, _NAMING):
+                tree[name] = item
+                continue
+            below = _below(path, name)
             if not isinstance(key, _NAMING) and not _is_number(key):
                 kept = self.part(key, f"{below}.{KEY_KEY}")
                 tree |= {} if kept is _ABSENT else {f"{name}.{KEY_KEY}": kept}
@@ -186,14 +202,18 @@ class _Divider:
         if isinstance(key, Key):
             return key.text
         if isinstance(key, Inert):
-            return record_text(key)
+            text = record_text(key)
+            self._count_text(len(text))
+            return text
         if isinstance(key, DTypeValue):
             return str(key.descr)
         plain = key.value if isinstance(key, ScalarValue) else key
         return str(plain if type(plain) in _PLAIN else number)
 
     def _sequence(self, items: Iterable[Any], path: str) -> Any:
-        found = [self.part(item, f"{path}.{i}" if path else str(i)) for i, item in enumerate(items)]
+        found = [
+            item if type(item) in _PLAIN else self.part(item, _below(path, str(i))) for i, item in enumerate(items)
+        ]
         if not any(item is _ABSENT for item in found):
             return found
         return {str(i): item for i, item in enumerate(found) if item is not _ABSENT} or _ABSENT
@@ -269,6 +289,17 @@ def _free(name: str, taken: Container[str], twins: dict[str, int]) -> str:
         twins[name] = twins.get(name, 1) + 1
         found = f"{name} ({twins[name]})"
     return found
+
+
+def _below(path: str, name: str) -> str:
+    """Return the path of an entry.
+
+    Raises:
+        ValueError: If it is longer than ``MAX_PATH``.
+    """
+    if len(path) + len(name) >= MAX_PATH:
+        raise ValueError(f"a value stands under a name of more than {MAX_PATH:,} characters")
+    return f"{path}.{name}" if path else name
 
 
 def _is_number(key: Any) -> bool:
