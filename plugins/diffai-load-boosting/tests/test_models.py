@@ -320,3 +320,14 @@ def test_ubjson_of_nothing_but_empty_arrays_is_refused_before_it_fills_the_memor
     monkeypatch.setattr(ubjson, "MAX_VALUES", 1000)
     error = refused(open_xgboost, b"{L\0\0\0\0\0\0\0\x07learner[" + b"[]" * 200 + b"]}")
     assert error.reason == "more than 1,000 values are not read"
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.8, 0.95])
+def test_a_lightgbm_model_that_is_cut_within_its_parameters_is_an_error(tmp_path, kept):
+    whole = (FIXTURES / "lightgbm-trees.txt").read_bytes()
+    first, last = whole.index(b"parameters:"), whole.index(b"end of parameters")
+    path = tmp_path / "model.txt"
+    path.write_bytes(whole[: first + round((last - first) * kept)])
+    with pytest.raises(LoadError, match="ends before its 'end of parameters'") as caught:
+        open_lightgbm(Source(path), {})
+    assert caught.value.offset == path.stat().st_size

@@ -28,9 +28,10 @@ _ARRAYS = {**dict.fromkeys(_FLOATS, "float64"), **dict.fromkeys(_INTEGERS, "int3
 _SIZES = "tree_sizes"
 """Bytes of each tree, which follow from the text itself; LightGBM cannot read a model in which they are wrong."""
 _END_OF_TREES = "end of trees"
-_SECTIONS = {"feature_importances:": "feature_importances", "parameters:": "parameters"}
+_PARAMETERS, _END_OF_PARAMETERS = "parameters:", "end of parameters"
+_SECTIONS = {"feature_importances:": "feature_importances", _PARAMETERS: "parameters"}
 _CATEGORIES = "pandas_categorical:"
-_ENDS = frozenset({_END_OF_TREES, "end of parameters"})
+_ENDS = frozenset({_END_OF_TREES, _END_OF_PARAMETERS})
 
 
 def open_lightgbm(source: Source, _options: Mapping[str, Any]) -> Artifact:
@@ -72,13 +73,20 @@ class _Model:
         if next(lines, (0, ""))[1] != "tree":
             raise LoadError(self._file.name, "not a model of LightGBM: it does not begin with 'tree'", 0)
         end: int | None = None
+        open_section = ""
         for place, line in lines:
             if line == _END_OF_TREES and end is None:
                 end = place
+            if line == _PARAMETERS:
+                open_section = line
+            elif line == _END_OF_PARAMETERS:
+                open_section = ""
             if line and line not in _ENDS:
                 self._take(text, place, line)
         if end is None:
             raise text.error("the text ends before its 'end of trees'", len(text.content))
+        if open_section:
+            raise text.error(f"the text ends before its '{_END_OF_PARAMETERS}'", len(text.content))
         header = self.tree["header"]
         if header.get(_SIZES) == self._sizes(text, end):
             del header[_SIZES]
@@ -107,7 +115,7 @@ class _Model:
         """Return key and value of a line; ``True`` for a switch, which is there or not."""
         if line.startswith(_CATEGORIES):
             key, _, value = line.partition(":")
-        elif self._name == "parameters:":
+        elif self._name == _PARAMETERS:
             key, _, value = line.removeprefix("[").removesuffix("]").partition(":")
             value = value.removeprefix(" ")
         elif self._name:
