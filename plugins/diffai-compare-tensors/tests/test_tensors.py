@@ -163,3 +163,16 @@ def test_the_structure_counts_parameters_and_what_was_modified() -> None:
     assert lines == ["- c: shape=[2, 30], dtype=float32, params=60", "+ d: shape=[3, 30], dtype=float32, params=90"]
     kept = by_kind(findings(old, new, "show-structure"), "tensor_kept")
     assert set(kept) == {"a", "b"}
+
+
+def test_what_a_tensor_is_for_is_told_where_it_is_no_plain_weight() -> None:
+    sides = (
+        artifact({"w": A}),
+        artifact({"w": A, "w.lora_A": B, "m": B}, roles={"w.lora_A": "adapter", "m": "optimizer"}),
+    )
+    report = compare_artifacts(*sides, (SPECS["tensors"],))
+    added = by_kind(list(report.findings), "tensor_added")
+    assert {name: finding.new.get("role") for name, finding in added.items()} == {
+        "w.lora_A": "adapter",
+        "m": "optimizer",
+    }

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def describe(ref: TensorRef) -> dict[str, Any]:
-    """Return shape, dtype and number of elements of one tensor."""
-    return {"shape": list(ref.shape), "dtype": ref.stored_as, "params": ref.numel}
+    """Return shape, dtype and number of elements of one tensor, and what it is for if it is no plain weight."""
+    role = {} if ref.role == "weights" else {"role": ref.role}
+    return {"shape": list(ref.shape), "dtype": ref.stored_as, "params": ref.numel, **role}
 
 
 def unravel(index: int | None, shape: tuple[int, ...]) -> list[int] | None:

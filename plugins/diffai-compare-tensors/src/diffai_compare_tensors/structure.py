@@ -73,4 +73,5 @@ def _renaming(pair: TensorPair) -> list[str]:
 
 
 def _form(ref: TensorRef) -> str:
-    return f"shape={list(ref.shape)}, dtype={ref.stored_as}, params={ref.numel}"
+    role = "" if ref.role == "weights" else f", role={ref.role}"
+    return f"shape={list(ref.shape)}, dtype={ref.stored_as}, params={ref.numel}{role}"
