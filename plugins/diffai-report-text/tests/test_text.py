@@ -351,3 +351,8 @@ def test_how_tensors_were_paired_by_content_is_said_in_words():
 def test_an_error_that_names_its_file_does_not_name_it_twice():
     finding = Finding("unreadable", "a/model.bin", level="error", message="a/model.bin: byte 8: is damaged")
     assert lines(finding) == ["! a/model.bin: byte 8: is damaged"]
+
+
+def test_the_role_of_an_added_tensor_is_a_plain_word():
+    finding = Finding("tensor_added", "q.lora_A", new={"shape": [4, 8], "dtype": "float32", "role": "adapter"})
+    assert lines(finding) == ["  + q.lora_A: shape=[4, 8], dtype=f32, role=adapter"]

@@ -211,6 +211,8 @@ def _tensor_fields(side: Any) -> list[str]:
 def _tensor_field(field: str, value: Any) -> str:
     if field == "dtype" and isinstance(value, str):
         return visible(short_dtype(value))
+    if field == "role" and isinstance(value, str):
+        return visible(value)
     return literal(value)
 
 
