@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from itertools import permutations
+from itertools import islice, permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_core.artifact import FileTensor
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SAMPLE_BYTES = 4096
 _HASH_BYTES = 1 << 17
 _MOST_AXES = 6
+_MOST_ORDERS = 10_000
+"""Orders of axes that are tried in all; after them, two for each pair: as the axes are, and reversed."""
 _MOST_IN_MEMORY = 256 << 20
 """Bytes of a tensor that no map gives and that has to be held in memory to be read in another order."""
 
@@ -50,10 +52,12 @@ def pairs_by_values(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef]) 
     As PyTorch keeps ``(out, in, height, width)`` and TensorFlow ``(height, width, in, out)``. The axes of the new
     tensor are then read in the order of the old one. Every pair was compared as a whole, element by element.
     """
+    n_left = _MOST_ORDERS
     for olds, news in _groups(_readable(old), _readable(new), _axis_lengths):
         for form in _forms(olds, news):
             for old_ref, new_ref in list(_alike(olds, news, form)):
-                pair = _matched(old_ref, new_ref, form)
+                pair, n_tried = _matched(old_ref, new_ref, form, max(n_left, 2))
+                n_left -= n_tried
                 if pair is not None:
                     olds.remove(old_ref)
                     news.remove(new_ref)
@@ -174,14 +178,19 @@ def _cast(block: NDArray[Any], common: DType) -> NDArray[Any]:
         return block.astype(common.numpy)
 
 
-def _matched(old: TensorRef, new: TensorRef, form: _Form) -> TensorPair | None:
-    """Return the pair with the new tensor in the order of axes that makes all values equal; ``None`` if none does."""
-    for axes in _orders(long_axes(new.shape), long_axes(old.shape)):
+def _matched(old: TensorRef, new: TensorRef, form: _Form, most: int) -> tuple[TensorPair | None, int]:
+    """Return the pair with the new tensor in the order of axes that makes all values equal, and how many were tried.
+
+    The pair is ``None`` if none of the first ``most`` orders does.
+    """
+    n_tried = 0
+    for axes in islice(_orders(long_axes(new.shape), long_axes(old.shape)), most):
+        n_tried += 1
         in_place = axes == tuple(range(len(axes))) and old.shape == new.shape
         view = new if in_place else permuted(new, old.shape, axes)
         if _equal(old, view, form.common):
-            return TensorPair(old, view, paired_by="content")
-    return None
+            return TensorPair(old, view, paired_by="content"), n_tried
+    return None, n_tried
 
 
 def _orders(stored: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

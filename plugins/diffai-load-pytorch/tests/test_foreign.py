@@ -75,3 +75,19 @@ def test_the_sample_inputs_of_an_exported_program_are_searched_for_code(tmp_path
         for name, data in members.items():
             archive.writestr(name, data)
     assert [foreign.name for foreign in opened(path).foreign] == ["posix.system"]
+
+
+def test_two_pickles_whose_names_differ_in_case_are_refused_as_pytorch_may_read_either(tmp_path, refused):
+    path = tmp_path / "a.pt"
+    torch.save({"w": torch.ones(2)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a/DATA.PKL", with_call(b"N."))
+    assert "'data.pkl' and 'DATA.PKL'" in refused(path).reason
+
+
+def test_bytes_in_a_folder_of_the_archive_are_compared(tmp_path, opened):
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/", b"hidden")
+        archive.writestr("a/data.pkl", b"\x80\x02}.")
+    assert opened(path).tree["__members__"] == {"": "hidden"}

@@ -33,18 +33,24 @@ class Archive:
         length: Bytes it takes; all of the file if not given.
 
     Raises:
-        LoadError: If it is no zip file, or its members are not in one folder.
+        LoadError: If it is no zip file, or two of its pickles have names that differ in nothing but case.
     """
 
     def __init__(self, file: DataFile, start: int = 0, length: int | None = None) -> None:
         self.file = file
         self.start = start
         found = directory_within(file, start, file.size - start if length is None else length)
-        members = [member for member in found.members if not member.name.endswith("/")]
+        members = [member for member in found.members if member.size or not member.name.endswith("/")]
         tops = {member.name.partition("/")[0] for member in members if "/" in member.name}
         self.top = f"{next(iter(tops))}/" if len(tops) == 1 and all("/" in m.name for m in members) else ""
         self.used: set[str] = set()
         self.members: dict[str, Member] = {member.name.removeprefix(self.top): member for member in members}
+
+        for name in self.members:
+            plain = name.lower()
+            if plain != name and plain.endswith(".pkl") and plain in self.members:
+                reason = f"has members {shown(plain)} and {shown(name)}; PyTorch may read either as the other"
+                raise LoadError(file.name, reason, self.members[name].start)
 
     def has(self, name: str) -> bool:
         """Whether there is a member of that name, the top folder left out."""
