@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -157,6 +156,8 @@ def digest_of(payload: Payload, start: int = 0) -> dict[str, Any]:
     Raises:
         LoadError: If they are damaged.
     """
+    import hashlib
+
     digest = hashlib.blake2b(digest_size=32)
     reader = payload.reader()
     buffer = memoryview(bytearray(PIECE_BYTES))

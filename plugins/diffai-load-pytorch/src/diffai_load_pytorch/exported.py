@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_lib_json import parse_json
 from diffai_lib_zip import STORED
 
 from diffai_core.plugin import LoadError, NotCompared, Text
 from diffai_load_pytorch.archive import Archive
 from diffai_load_pytorch.builders import view
 from diffai_load_pytorch.dtypes import EXPORTED
-from diffai_load_pytorch.graph import graph_of
 from diffai_load_pytorch.members import add_other_members
 from diffai_load_pytorch.saved import add_checkpoint
 from diffai_load_pytorch.values import StorageValue
@@ -73,6 +71,8 @@ def _json(archive: Archive, name: str) -> Any:
     Raises:
         LoadError: If it is none.
     """
+    from diffai_lib_json import parse_json
+
     start = archive.members[name].start
     try:
         text = archive.read(name, MAX_JSON_BYTES).decode("utf-8")
@@ -140,6 +140,8 @@ def _add_inputs(assembly: Assembly, archive: Archive, name: str) -> None:
 
 
 def _add_program(assembly: Assembly, archive: Archive, name: str, prefix: str, *, alone: bool) -> None:
+    from diffai_load_pytorch.graph import graph_of
+
     program = _json(archive, name)
     try:
         found = graph_of(program["graph_module"]["graph"])
