@@ -18,7 +18,7 @@ MAX_BYTES, MAX_TEXTS = 16 << 20, 1 << 20
 """Largest tensor of texts that is read; of larger ones there is a digest."""
 _PIECE_BYTES = 1 << 20
 _MAX_CHECKED = 1 << 20
-_LARGEST_SHORT = 0xFFFFFFFF
+_LARGEST_SHORT, _LARGEST = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 
 
 def read_strings(file: DataFile, name: str, piece: Piece) -> list[bytes]:
@@ -82,5 +82,8 @@ def _lengths(file: DataFile, name: str, piece: Piece, data: bytes, count: int) -
             place += 1
             if byte < 128:  # noqa: PLR2004 - the last byte of a number
                 break
+        if value > _LARGEST:
+            reason = f"a length of the texts of tensor {shown(name)} has more than 64 bits"
+            raise LoadError(file.name, reason, piece.offset + place)
         lengths.append(value)
     return lengths, place
