@@ -9,12 +9,10 @@ import time
 
 import numpy as np
 import pytest
-from diffai_load_tensorflow.bundle import Piece
 from diffai_load_tensorflow.crc32c import crc32c, unmasked
 from diffai_load_tensorflow.loader import open_tensorflow
-from diffai_load_tensorflow.strings import read_strings
 
-from diffai_core.plugin import DataFile, LoadError, Source
+from diffai_core.plugin import LoadError, Source
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 
@@ -393,14 +391,3 @@ def test_random_damage_is_an_error_or_something_readable(fixtures, tmp_path, nam
             n_errors += 1
         assert time.process_time() - started < 1
     assert n_errors > 0
-
-
-@pytest.mark.parametrize(
-    ("length", "reason"),
-    [(1 << 32, "are damaged"), ((1 << 64) - 1, "are damaged"), (1 << 64, "64 bits"), ((1 << 70) - 1, "64 bits")],
-)
-def test_a_text_longer_than_its_tensor_is_an_error(tmp_path, length, reason):
-    path = tmp_path / "data"
-    path.write_bytes(varint(length).ljust(14, b"\0"))
-    with DataFile(path) as file, pytest.raises(LoadError, match=f"tensor 'words' .*{reason}"):
-        read_strings(file, "words", Piece(7, (), 0, 0, 14, 0, (), 0))
