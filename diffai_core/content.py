@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from itertools import islice, permutations
+from itertools import islice, permutations, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_core.artifact import FileTensor
@@ -54,13 +54,17 @@ def pairs_by_values(old: Mapping[str, TensorRef], new: Mapping[str, TensorRef]) 
     """
     n_left = _MOST_ORDERS
     for olds, news in _groups(_readable(old), _readable(new), _axis_lengths):
+        paired_old: set[str] = set()
+        paired_new: set[str] = set()
         for form in _forms(olds, news):
-            for old_ref, new_ref in list(_alike(olds, news, form)):
-                pair, n_tried = _matched(old_ref, new_ref, form, max(n_left, 2))
+            left_old = [ref for ref in olds if ref.dtype == form.old and ref.name not in paired_old]
+            left_new = [ref for ref in news if ref.dtype == form.new and ref.name not in paired_new]
+            for old_ref, new_ref in _alike(left_old, left_new, form.common):
+                pair, n_tried = _matched(old_ref, new_ref, form.common, max(n_left, 2))
                 n_left -= n_tried
                 if pair is not None:
-                    olds.remove(old_ref)
-                    news.remove(new_ref)
+                    paired_old.add(old_ref.name)
+                    paired_new.add(new_ref.name)
                     yield pair
 
 
@@ -127,7 +131,7 @@ def _axis_lengths(ref: TensorRef) -> Hashable:
 
 def _forms(olds: Refs, news: Refs) -> list[_Form]:
     """Return how the tensors of one group may be held against each other, equal dtypes first."""
-    dtypes = {(old.dtype, new.dtype) for old in olds for new in news}
+    dtypes = product({ref.dtype for ref in olds}, {ref.dtype for ref in news})
     forms = [_Form(old, new, common) for old, new in dtypes if (common := _common(old, new)) is not None]
     return sorted(forms, key=lambda form: (form.old != form.new, form.old.name, form.new.name))
 
@@ -144,12 +148,10 @@ def _common(old: DType, new: DType) -> DType | None:
     return wide if {narrow.kind, wide.kind} <= {"int", "uint"} and wide.kind == "int" else None
 
 
-def _alike(olds: Refs, news: Refs, form: _Form) -> Iterator[tuple[TensorRef, TensorRef]]:
+def _alike(olds: Refs, news: Refs, common: DType) -> Iterator[tuple[TensorRef, TensorRef]]:
     """Yield candidates: the same multiset of values, equally often on both sides."""
-    some_old = [ref for ref in olds if ref.dtype == form.old]
-    some_new = [ref for ref in news if ref.dtype == form.new]
-    if some_old and some_new:
-        for old_refs, new_refs in _groups(some_old, some_new, lambda ref: _multiset_hash(ref, form.common)):
+    if olds and news:
+        for old_refs, new_refs in _groups(olds, news, lambda ref: _multiset_hash(ref, common)):
             if len(old_refs) == len(new_refs):
                 yield from zip(old_refs, new_refs, strict=True)
 
@@ -178,7 +180,7 @@ def _cast(block: NDArray[Any], common: DType) -> NDArray[Any]:
         return block.astype(common.numpy)
 
 
-def _matched(old: TensorRef, new: TensorRef, form: _Form, most: int) -> tuple[TensorPair | None, int]:
+def _matched(old: TensorRef, new: TensorRef, common: DType, most: int) -> tuple[TensorPair | None, int]:
     """Return the pair with the new tensor in the order of axes that makes all values equal, and how many were tried.
 
     The pair is ``None`` if none of the first ``most`` orders does.
@@ -188,7 +190,7 @@ def _matched(old: TensorRef, new: TensorRef, form: _Form, most: int) -> tuple[Te
         n_tried += 1
         in_place = axes == tuple(range(len(axes))) and old.shape == new.shape
         view = new if in_place else permuted(new, old.shape, axes)
-        if _equal(old, view, form.common):
+        if _equal(old, view, common):
             return TensorPair(old, view, paired_by="content"), n_tried
     return None, n_tried
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from diffai_core.artifact import FileTensor, TensorRef
+from diffai_core.artifact import FileTensor, Quantization, TensorRef
 from diffai_core.errors import LoadError
 from diffai_core.keys import EXACT
 from diffai_core.layout import LEAF, SEGMENT_LEAVES
@@ -104,9 +104,16 @@ def _stored(old: TensorRef, new: TensorRef) -> list[TensorJob] | None:
     if old.quantization is None or new.quantization is None:
         return [TensorJob.of(old, new, EXACT)]
     olds, news = old.quantization.stored, new.quantization.stored
+    if (old.shape, *_use(old.quantization)) != (new.shape, *_use(new.quantization)):
+        return None  # equal codes stand for other values
     if [(part.dtype, part.shape) for part in olds] != [(part.dtype, part.shape) for part in news]:
         return None
     return [TensorJob.of(a, b, EXACT) for a, b in zip(olds, news, strict=True)]
+
+
+def _use(how: Quantization) -> tuple[int | None, int | None]:
+    """Return which elements a scale is for."""
+    return how.group_size, how.axis
 
 
 class _Large(Work):

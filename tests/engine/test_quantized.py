@@ -94,3 +94,37 @@ def test_schemes_of_equal_values_are_told_apart() -> None:
     report = compared(quantized(CODES, 0.5), quantized(CODES, 0.5, scheme="awq"))
     (finding,) = [finding for finding in report.findings if finding.kind == "tensor_dtype_changed"]
     assert finding.values == {"values_equal": True}
+
+
+def _scaled(scales: np.ndarray, axis: int, max_bytes: int) -> Iterator[np.ndarray]:
+    shape = [1, 1]
+    shape[axis] = -1
+    values = (SQUARE * scales.reshape(shape)).astype(np.float32).reshape(-1)
+    step = max(max_bytes // 4, 1)
+    for start in range(0, values.size, step):
+        yield values[start : start + step]
+
+
+SQUARE = np.arange(16, dtype=np.int8).reshape(4, 4)
+
+
+def test_equal_codes_whose_scales_are_for_another_axis_are_measured() -> None:
+    scales = np.array([1, 2, 3, 4], np.float32)
+    sides = []
+    for axis in (0, 1):
+        how = Quantization(
+            scheme="int8_affine", bits=8, stored=(tensor("codes", SQUARE), tensor("scales", scales)), axis=axis
+        )
+        ref = BlockTensor(
+            name="w",
+            shape=(4, 4),
+            dtype=dtype("float32"),
+            open_blocks=partial(_scaled, scales, axis),
+            quantization=how,
+        )
+        sides.append(replace(artifact(), tensors={"w": ref}))
+    report = compared(*sides)
+    (finding,) = [finding for finding in report.findings if finding.kind == "tensor_stats_changed"]
+    wanted = np.abs(SQUARE * scales[:, None] - SQUARE * scales[None, :]).max()
+    assert finding.values["max_abs_diff"] == wanted
+    assert compared(sides[0], sides[0]).exit_code == 0
