@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from diffai_core.pairing import PairResult, Relation, TensorPair
     from diffai_core.permuted import PermutedTensor
     from diffai_core.text import Text, read_text, split_bom
+    from diffai_core.wording import shown
 
 __all__ = [
     "ABSENT",
@@ -167,6 +168,7 @@ __all__ = [
     "opaque_dtype",
     "read_text",
     "regroup",
+    "shown",
     "smallest_normal",
     "split_bom",
 ]
@@ -201,6 +203,7 @@ _WHEN_ASKED_FOR = {
     "layout": ("LEAF", "Leaf", "PairLayout"),
     "pairing": ("PairResult", "Relation", "TensorPair"),
     "permuted": ("PermutedTensor",),
+    "wording": ("shown",),
     "text": ("Text", "read_text", "split_bom"),
 }
 _MODULES = {name: module for module, names in _WHEN_ASKED_FOR.items() for name in names}

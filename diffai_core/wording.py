@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST = 300
+_NAME = 80
 
 
 def error_text(error: BaseException) -> str:
@@ -42,6 +43,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     longer = [name for name in names if word and name.startswith(word)]
     near = sorted(longer, key=len) or get_close_matches(word, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def shown(name: str) -> str:
+    r"""Return a name that a file gives in quotes, on one line and not endless.
+
+    Example:
+        >>> shown("a\nb")
+        "'a\\nb'"
+    """
+    return repr(name if len(name) <= _NAME else f"{name[:_NAME]}…")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from diffai_lib_numpy.elements import Element, Field
+
 from diffai_lib_hdf5.datasets import Dataset, raw_extents
-from diffai_lib_hdf5.elements import Element, Field, element_of, fields_of, is_truth, words
+from diffai_lib_hdf5.elements import element_of, fields_of, is_truth, words
 from diffai_lib_hdf5.files import Hdf5File, check_extents, open_hdf5
 from diffai_lib_hdf5.region import FileRegion, Region, UnsupportedError, shown
 from diffai_lib_hdf5.superblock import SIGNATURE

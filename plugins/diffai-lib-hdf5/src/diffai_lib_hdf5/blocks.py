@@ -6,6 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from diffai_lib_numpy.words import to_little_endian, word
 
 from diffai_core.plugin import block_length, regroup
 from diffai_lib_hdf5.boxes import boxes, cut_for
@@ -15,14 +16,13 @@ from diffai_lib_hdf5.layout import CHUNKED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from diffai_lib_numpy.elements import Field
     from numpy.typing import NDArray
 
     from diffai_lib_hdf5.boxes import Box
     from diffai_lib_hdf5.chunks import Chunk, ChunkGrid
     from diffai_lib_hdf5.datasets import Dataset
-    from diffai_lib_hdf5.elements import Element, Field
 
-_WORDS = {1: "u1", 2: "u2", 4: "u4", 8: "u8"}
 _SHORT_RUN = 512
 _PIECE_BYTES = 4 << 20
 
@@ -60,7 +60,7 @@ def _pieces(dataset: Dataset, field: Field, order: tuple[int, ...]) -> Iterator[
     axes = (*order, *range(len(order), len(order) + len(field.dims)))
     for box in boxes(shape, order, cut):
         found = np.ascontiguousarray(reader.read(box).transpose(axes)).reshape(-1)
-        _to_little_endian(found, field.element)
+        to_little_endian(found, field.element)
         yield found.view(field.element.dtype.numpy)
 
 
@@ -76,7 +76,7 @@ class _Contiguous:
         """Return the elements of a box, shaped; a new array."""
         dataset, field = self._dataset, self._field
         lengths = tuple(stop - start for start, stop in box)
-        out = np.empty((*lengths, *field.shape), _word(field.element.size))
+        out = np.empty((*lengths, *field.shape), word(field.element.size))
         if dataset.layout.address is None:
             out[...] = _filled(dataset, field)
             return out
@@ -131,7 +131,7 @@ class _Chunked:
         """Return the elements of a box, shaped; a new array."""
         field = self._field
         lengths = tuple(stop - start for start, stop in box)
-        out = np.empty((*lengths, *field.shape), _word(field.element.size))
+        out = np.empty((*lengths, *field.shape), word(field.element.size))
         spans = [
             range(start // step, -(-stop // step)) for (start, stop), step in zip(box, self._grid.chunk, strict=True)
         ]
@@ -178,7 +178,7 @@ def _records(buffer: NDArray[np.uint8], shape: tuple[int, ...], record: int, fie
         stride *= length
     return np.ndarray(
         (*shape, *field.shape),
-        _word(field.element.size),
+        word(field.element.size),
         buffer=buffer.data,
         offset=field.offset,
         strides=(*reversed(strides), *(step for _, step in field.dims)),
@@ -187,16 +187,3 @@ def _records(buffer: NDArray[np.uint8], shape: tuple[int, ...], record: int, fie
 
 def _filled(dataset: Dataset, field: Field) -> NDArray[Any]:
     return _records(np.frombuffer(dataset.fill or bytes(dataset.type.size), np.uint8), (), dataset.type.size, field)
-
-
-def _to_little_endian(block: NDArray[Any], element: Element) -> None:
-    if element.swap in _WORDS:
-        block.view(_WORDS[element.swap]).byteswap(inplace=True)
-    elif element.swap:
-        units = block.view(np.uint8).reshape(-1, element.swap)
-        units[:] = units[:, ::-1].copy()
-
-
-def _word(size: int) -> np.dtype[Any]:
-    """Return the dtype that copies ``size`` bytes fastest."""
-    return np.dtype(_WORDS.get(size, f"V{size}"))

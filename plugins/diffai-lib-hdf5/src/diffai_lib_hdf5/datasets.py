@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from diffai_lib_numpy.elements import Element, Field
+
 from diffai_core.plugin import opaque_dtype
 from diffai_lib_hdf5.boxes import cut_for
 from diffai_lib_hdf5.chunks import ChunkGrid, chunk_grid, read_chunks
-from diffai_lib_hdf5.elements import MAX_ELEMENT_BYTES, Element, Field
+from diffai_lib_hdf5.elements import MAX_ELEMENT_BYTES
 from diffai_lib_hdf5.filters import complaint
 from diffai_lib_hdf5.headers import DATASPACE, DATATYPE, LAYOUT, Header
 from diffai_lib_hdf5.layout import CHUNKED, COMPACT, Filter, Layout, fill_of, filters_of, layout_of

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from diffai_lib_numpy.elements import Element, Field
 
 from diffai_core.plugin import DType, dtype, opaque_dtype
 from diffai_lib_hdf5.types import (
@@ -43,44 +45,6 @@ _FLOATS = {
 _COMPLEX = {"float32": "complex64", "float64": "complex128"}
 _PARTS = ({"r", "i"}, {"real", "imag"})
 _TRUTH = {"FALSE": b"\0", "TRUE": b"\1"}
-
-
-class Element(NamedTuple):
-    """A type of elements as they lie in the file.
-
-    Args:
-        dtype: What they are.
-        swap: Width in bytes of the units to be turned round because they are big-endian; 0 if they are not.
-    """
-
-    dtype: DType
-    swap: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.bits // 8
-
-
-class Field(NamedTuple):
-    """Elements of one type in every record.
-
-    Args:
-        path: Names on the way to it, each with a dot before; empty for a dataset that has no records.
-        offset: Byte of the record at which the first element starts.
-        dims: Length and stride in bytes of each dimension inside the record.
-        element: Type of the elements.
-    """
-
-    path: str
-    offset: int
-    dims: tuple[tuple[int, int], ...]
-    element: Element
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Dimensions inside the record."""
-        return tuple(count for count, _ in self.dims)
 
 
 def element_of(type_: Type) -> Element | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from diffai_lib_numpy.elements import Element, Field
+
 from diffai_core.plugin import BlockTensor, FileTensor, dtype
-from diffai_lib_hdf5.elements import Element, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

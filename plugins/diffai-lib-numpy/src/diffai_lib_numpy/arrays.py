@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_lib_zip.payload import PIECE_BYTES, Region
-from diffai_lib_zip.wording import brief, short, shown
+from diffai_lib_zip.wording import brief, short
 
-from diffai_core.plugin import BlockTensor, FileTensor, NotCompared, TensorRef
+from diffai_core.plugin import BlockTensor, FileTensor, NotCompared, TensorRef, shown
 from diffai_lib_numpy.array_bytes import ArrayBytes
 from diffai_lib_numpy.header import Header, read_header
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_core.plugin import Foreign
-    from diffai_lib_numpy.layout import Field
+    from diffai_lib_numpy.elements import Field
 
 MAX_ELEMENT_BYTES = 16 << 20
 """Larger elements (long texts, byte strings, records) are compared by digest, so that no block grows with the file."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from diffai_core.plugin import block_length, regroup
+from diffai_lib_numpy.words import to_little_endian, word
 
 if TYPE_CHECKING:
     from diffai_lib_zip.payload import Reader
     from numpy.typing import NDArray
 
     from diffai_lib_numpy.array_bytes import ArrayBytes
-    from diffai_lib_numpy.layout import Element, Field
+    from diffai_lib_numpy.elements import Element, Field
 
 STRIP_BYTES = 32 << 20
 """Memory for turning an array in Fortran order: it is read once where so much holds a row, else several times."""
@@ -26,7 +27,6 @@ PACKED_STRIP_BYTES = 128 << 20
 
 _PIECE_BYTES = 1 << 20
 _NEAR_BYTES = 1 << 12  # reading what lies between costs less than another system call
-_WORDS = {1: "u1", 2: "u2", 4: "u4", 8: "u8"}
 _Records = Iterator["NDArray[np.uint8]"]
 
 
@@ -49,7 +49,7 @@ def field_blocks(array: ArrayBytes, field: Field, max_bytes: int) -> Iterator[ND
     else:
         pieces = _whole(array, field.element, length)
     for block in regroup(pieces, length, field.element.dtype):
-        _to_little_endian(block, field.element)
+        to_little_endian(block, field.element)
         yield block
 
 
@@ -147,7 +147,7 @@ def _read_strip(reader: Reader, strip: NDArray[np.uint8], array: ArrayBytes, pla
 def _strip_rows(strip: NDArray[np.uint8], rest: list[int]) -> _Records:
     """Turn a strip into rows of whole records in C order, a piece at a time."""
     _, count, record = strip.shape
-    records = strip.reshape(-1).view(_word(record)).reshape(*reversed(rest), count).T
+    records = strip.reshape(-1).view(word(record)).reshape(*reversed(rest), count).T
     step = max(1, _PIECE_BYTES * count // strip.size)
     for first in range(0, count, step):
         piece = np.ascontiguousarray(records[first : first + step])
@@ -158,25 +158,12 @@ def _elements(records: NDArray[np.uint8], field: Field, offset: int) -> NDArray[
     """Return the elements of a field of these records, without gaps."""
     view: NDArray[Any] = np.ndarray(
         (len(records), *field.shape),
-        _word(field.element.size),
+        word(field.element.size),
         buffer=_memory(records),
         offset=offset,
         strides=(records.shape[1], *(stride for _, stride in field.dims)),
     )
     return np.ascontiguousarray(view).reshape(-1).view(field.element.dtype.numpy)
-
-
-def _to_little_endian(block: NDArray[Any], element: Element) -> None:
-    if element.swap in _WORDS:
-        block.view(_WORDS[element.swap]).byteswap(inplace=True)
-    elif element.swap:
-        units = block.view(np.uint8).reshape(-1, element.swap)
-        units[:] = units[:, ::-1].copy()
-
-
-def _word(size: int) -> np.dtype[Any]:
-    """Return the dtype that copies ``size`` bytes fastest."""
-    return np.dtype(_WORDS.get(size, f"V{size}"))
 
 
 def _memory(array: NDArray[Any]) -> memoryview:

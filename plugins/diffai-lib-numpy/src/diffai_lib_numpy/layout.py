@@ -6,9 +6,10 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from diffai_lib_zip.wording import brief, shown
+from diffai_lib_zip.wording import brief
 
-from diffai_core.plugin import DTYPE_NAMES, DType, dtype, opaque_dtype
+from diffai_core.plugin import DTYPE_NAMES, DType, dtype, opaque_dtype, shown
+from diffai_lib_numpy.elements import Element, Field
 
 MAX_ITEM_BYTES = (1 << 31) - 1
 """Largest element or record of NumPy."""
@@ -22,49 +23,6 @@ _LONG = {
 }  # long double; its layout is the machine's, not the file's
 _TEXT = {"S": ("bytes", 1, 0), "a": ("bytes", 1, 0), "U": ("str", 4, 4), "V": ("void", 1, 0)}
 _TIMES = {"M": "datetime64", "m": "timedelta64"}
-
-
-class Element(NamedTuple):
-    """A type of elements as they lie in the file.
-
-    Args:
-        dtype: What they are.
-        swap: Width in bytes of the units to be turned round because they are big-endian; 0 if they are not.
-    """
-
-    dtype: DType
-    swap: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of one element."""
-        return self.dtype.bits // 8
-
-
-class Field(NamedTuple):
-    """Elements of one type in every record.
-
-    Args:
-        path: Names on the way to it, each with a dot before; empty for an array that has no fields.
-        offset: Byte of the record at which the first element starts.
-        dims: Length and stride in bytes of each dimension inside the record.
-        element: Type of the elements.
-    """
-
-    path: str
-    offset: int
-    dims: tuple[tuple[int, int], ...]
-    element: Element
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Dimensions inside the record."""
-        return tuple(count for count, _ in self.dims)
-
-    @property
-    def span(self) -> int:
-        """Bytes of a record from the first element to the end of the last, if there is one."""
-        return sum((count - 1) * stride for count, stride in self.dims) + self.element.size
 
 
 class Layout(NamedTuple):

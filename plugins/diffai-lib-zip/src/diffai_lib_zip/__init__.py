@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffai_lib_zip.directory import DEFLATED, MAX_MEMBERS, STORED, Directory, Member, directory_within, read_directory
 from diffai_lib_zip.payload import PIECE_BYTES, Held, MemberPayload, Payload, Reader, Region, read_all
-from diffai_lib_zip.wording import brief, short, shown
+from diffai_lib_zip.wording import brief, short
 
 __all__ = [
     "DEFLATED",
@@ -23,5 +23,4 @@ __all__ = [
     "read_all",
     "read_directory",
     "short",
-    "shown",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from diffai_core.plugin import LoadError
-from diffai_lib_zip.wording import shown
+from diffai_core.plugin import LoadError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

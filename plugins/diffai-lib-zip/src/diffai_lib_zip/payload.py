@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import LoadError, shown
 from diffai_lib_zip.directory import DEFLATED, Member
-from diffai_lib_zip.wording import shown
 
 if TYPE_CHECKING:
     from diffai_core.plugin import DataFile

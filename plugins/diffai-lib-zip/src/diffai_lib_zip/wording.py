@@ -15,16 +15,6 @@ def short(text: str) -> str:
     return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"
 
 
-def shown(name: str) -> str:
-    r"""Return a name in quotes.
-
-    Example:
-        >>> shown("a\nb")
-        "'a\\nb'"
-    """
-    return repr(short(name))
-
-
 def brief(value: object) -> str:
     """Return a value as Python writes it.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diffai_lib_pickle import BytesSource, FileSource, Global, Rules, load
-from diffai_lib_zip import DEFLATED, MemberPayload, Region, directory_within, read_all, shown
+from diffai_lib_zip import DEFLATED, MemberPayload, Region, directory_within, read_all
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import LoadError, shown
 from diffai_load_pytorch.builders import torch_builders
 from diffai_load_pytorch.dtypes import STORAGES, TorchType
 from diffai_load_pytorch.values import StorageValue

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffai_lib_pickle import FileSource, Global, Inert, Rules, load
 from diffai_lib_pickle.arrays import MAX_DIMENSIONS, checked_shape
 from diffai_lib_pickle.tree import divide
-from diffai_lib_zip import shown
 
-from diffai_core.plugin import BlockTensor, FileTensor, LoadError, NotCompared
+from diffai_core.plugin import BlockTensor, FileTensor, LoadError, NotCompared, shown
 from diffai_load_pytorch.archive import Archive
 from diffai_load_pytorch.assembly import Assembly, role_of
 from diffai_load_pytorch.builders import torch_builders, type_of

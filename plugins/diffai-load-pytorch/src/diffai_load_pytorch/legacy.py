@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diffai_lib_pickle import FileSource, Rules, load
-from diffai_lib_zip import Region, shown
+from diffai_lib_zip import Region
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import LoadError, shown
 from diffai_load_pytorch.archive import storage_id
 from diffai_load_pytorch.builders import torch_builders
 from diffai_load_pytorch.values import StorageValue

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffai_lib_json import parse_json
-from diffai_lib_zip import shown
 
-from diffai_core.plugin import LoadError, SeparateFilesError, Source, read_text
+from diffai_core.plugin import LoadError, SeparateFilesError, Source, read_text, shown
 from diffai_load_pytorch.assembly import Assembly
 from diffai_load_pytorch.checkpoint import add_file
 from diffai_load_pytorch.sniff import looks_like_index

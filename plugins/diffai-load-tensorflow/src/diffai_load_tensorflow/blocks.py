@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffai_core.plugin import LoadError, block_length
+from diffai_core.plugin import LoadError, block_length, shown
 from diffai_load_tensorflow.types import item_bytes
-from diffai_load_tensorflow.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

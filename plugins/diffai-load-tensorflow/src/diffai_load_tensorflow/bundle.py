@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_lib_protobuf import Message
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import LoadError, shown
 from diffai_load_tensorflow.slices import Slice, slice_key
 from diffai_load_tensorflow.table import read_table
 from diffai_load_tensorflow.types import full_shape, read_shape
-from diffai_load_tensorflow.wording import shown
 
 if TYPE_CHECKING:
     from diffai_core.plugin import DataFile

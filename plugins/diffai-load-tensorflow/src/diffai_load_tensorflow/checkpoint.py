@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_protobuf import Message
 
-from diffai_core.plugin import LoadError, NotCompared, Source
+from diffai_core.plugin import LoadError, NotCompared, Source, shown
 from diffai_load_tensorflow.bundle import Bundle, Piece, read_bundle
 from diffai_load_tensorflow.objects import OBJECT_GRAPH, read_objects
 from diffai_load_tensorflow.roles import role_of
 from diffai_load_tensorflow.stored import Part, Stored, partitioned_tensor, stored_tensor
 from diffai_load_tensorflow.strings import digest, is_large, read_strings
 from diffai_load_tensorflow.types import STRING, element_type, type_name
-from diffai_load_tensorflow.wording import shown, text_or_bytes
+from diffai_load_tensorflow.wording import text_or_bytes
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

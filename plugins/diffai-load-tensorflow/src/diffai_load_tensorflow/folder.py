@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from diffai_core.plugin import LoadError, SeparateFilesError
+from diffai_core.plugin import LoadError, SeparateFilesError, shown
 from diffai_load_tensorflow.checkpoint import INDEX_SUFFIX
 from diffai_load_tensorflow.table import FOOTER_BYTES, MAGIC
-from diffai_load_tensorflow.wording import shown
 
 if TYPE_CHECKING:
     from diffai_core.plugin import Source

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import Foreign, Graph, Node, NotCompared, TensorRef, Value
+from diffai_core.plugin import Foreign, Graph, Node, NotCompared, TensorRef, Value, shown
 from diffai_load_tensorflow.attributes import MAX_PLAIN_BYTES, Context, entry_of, may_be, read_attributes
 from diffai_load_tensorflow.outputs import node_of, with_outputs
 from diffai_load_tensorflow.tensor_proto import constant_tensor, expanded_bytes, read_constant, repeated, texts_of
 from diffai_load_tensorflow.types import STRING, item_bytes, type_name
-from diffai_load_tensorflow.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

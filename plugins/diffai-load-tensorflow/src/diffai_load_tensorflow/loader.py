@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_protobuf import Message
 
-from diffai_core.plugin import Artifact, Foreign, Graph, LoadError, NotCompared, Source, TensorRef
+from diffai_core.plugin import Artifact, Foreign, Graph, LoadError, NotCompared, Source, TensorRef, shown
 from diffai_load_tensorflow.checkpoint import INDEX_SUFFIX, open_checkpoint
 from diffai_load_tensorflow.folder import chosen_prefix, files_beside, is_index, prefixes_in
 from diffai_load_tensorflow.graphdef import GraphContents, read_graph
 from diffai_load_tensorflow.metagraph import MetaGraph, read_metagraph
 from diffai_load_tensorflow.sniff import kind_of
-from diffai_load_tensorflow.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,8 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import LoadError
+from diffai_core.plugin import LoadError, shown
 from diffai_load_tensorflow.crc32c import crc32c, unmasked
-from diffai_load_tensorflow.wording import shown
 
 if TYPE_CHECKING:
     from diffai_core.plugin import DataFile

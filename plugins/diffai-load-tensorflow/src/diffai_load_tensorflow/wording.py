@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-_LIMIT = 80
 MAX_SHOWN_BYTES = 4096
 """Longest text or bytes that a tree shows; for longer ones their digest stands."""
-
-
-def shown(name: str) -> str:
-    r"""Return a name in quotes, not endless.
-
-    Example:
-        >>> shown("a\nb")
-        "'a\\nb'"
-    """
-    return repr(name if len(name) <= _LIMIT else f"{name[:_LIMIT]}…")
 
 
 def text_or_bytes(data: bytes) -> str | bytes:

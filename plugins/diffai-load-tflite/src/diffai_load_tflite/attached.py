@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import LoadError
-from diffai_load_tflite.wording import shown
+from diffai_core.plugin import LoadError, shown
 
 if TYPE_CHECKING:
     from diffai_core.plugin import DataFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.plugin import Artifact, LoadError, NotCompared, TensorRef
+from diffai_core.plugin import Artifact, LoadError, NotCompared, TensorRef, shown
 from diffai_load_tflite.attached import attached_files
 from diffai_load_tflite.flatbuffer import U32, FlatBuffer
 from diffai_load_tflite.graph import read_graph
@@ -15,7 +15,7 @@ from diffai_load_tflite.sparse import sparse_tensor
 from diffai_load_tflite.strings import read_strings
 from diffai_load_tflite.tensors import codes_of, quantized_tensor, stored_tensor
 from diffai_load_tflite.types import STRING, element_type, type_name
-from diffai_load_tflite.wording import plain, shown
+from diffai_load_tflite.wording import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

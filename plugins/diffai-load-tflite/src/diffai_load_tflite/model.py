@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from diffai_core.plugin import shown
 from diffai_load_tflite.flatbuffer import BOOL, I8, U32, U64, Vector
-from diffai_load_tflite.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

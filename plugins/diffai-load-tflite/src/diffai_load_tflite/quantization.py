@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.plugin import FileTensor, dtype
+from diffai_core.plugin import FileTensor, dtype, shown
 from diffai_load_tflite.flatbuffer import I32, U8, Vector
 from diffai_load_tflite.types import element_type
-from diffai_load_tflite.wording import plain, shown
+from diffai_load_tflite.wording import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.plugin import BlockTensor
+from diffai_core.plugin import BlockTensor, shown
 from diffai_load_tflite.flatbuffer import I8, U8, Vector
-from diffai_load_tflite.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import struct
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from diffai_load_tflite.wording import shown
+from diffai_core.plugin import shown
 
 if TYPE_CHECKING:
     from diffai_load_tflite.model import Tensor

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_core.plugin import BlockTensor, FileTensor, Quantization, TensorRef, dtype
-from diffai_load_tflite.wording import shown
+from diffai_core.plugin import BlockTensor, FileTensor, Quantization, TensorRef, dtype, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

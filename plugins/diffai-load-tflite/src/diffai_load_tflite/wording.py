@@ -5,18 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-_LIMIT = 80
 _MAX_BYTES = 4096
-
-
-def shown(name: str) -> str:
-    r"""Return a name in quotes, not endless.
-
-    Example:
-        >>> shown("a\nb")
-        "'a\\nb'"
-    """
-    return repr(name if len(name) <= _LIMIT else f"{name[:_LIMIT]}…")
 
 
 def plain(data: bytes) -> Any:
