@@ -148,7 +148,16 @@ AWKWARD_VALUES = (None, True, 0, -0.0, 2**70, float("nan"), float("inf"), float(
 def awkward_findings() -> list[Finding]:
     """Return findings with every awkward text and value in every place that can hold it."""
     texts = [
-        Finding("value_changed", text, old=text, new={text: text}, values={"note": text}, message=text, plugin="tree")
+        Finding(
+            "value_changed",
+            text,
+            old=text,
+            new={text: text},
+            values={"note": text},
+            message=text,
+            detail=(text, text),
+            plugin="tree",
+        )
         for text in AWKWARD_TEXTS
     ]
     values = [
@@ -173,6 +182,8 @@ _KINDS = st.sampled_from(
         "tensor_stats_changed",
         "value_changed",
         "learning_progress",
+        "named_change",
+        "gate",
     ]
 )
 
@@ -187,12 +198,15 @@ def finding_lists(max_size: int = 6) -> st.SearchStrategy[list[Finding]]:
         level=st.sampled_from(["info", "change", "warning", "error"]),
         old=st.just(ABSENT) | _VALUES,
         new=st.just(ABSENT) | _VALUES,
-        values=st.dictionaries(st.sampled_from(["max_abs", "rel_change", "share", "shape"]), _VALUES, max_size=3),
+        values=st.dictionaries(
+            st.sampled_from(["max_abs", "rel_change", "share", "shape", "rule", "passed"]), _VALUES, max_size=3
+        ),
         null=_VALUES,
         threshold=st.none() | st.floats(allow_nan=False),
         threshold_source=st.sampled_from(["", "paper", "library", "convention", "calibrated", "user"]),
         coverage=st.none() | st.floats(0, 1),
         message=_TEXT,
+        detail=st.lists(_TEXT, max_size=2).map(tuple),
         plugin=st.sampled_from(["tensors", "tree"]),
     )
     return st.lists(one, max_size=max_size)

@@ -136,6 +136,7 @@ def test_an_analysis_is_an_object_with_its_values_and_only_the_fields_that_are_s
         threshold_source="user",
         coverage=0.5,
         message="3 tensors are above the threshold",
+        detail=("a 1", "b 2"),
     )
     bare = Finding("learning_progress", level="info", values={"trend": "improving"})
     assert listed(full, bare) == [
@@ -148,6 +149,7 @@ def test_an_analysis_is_an_object_with_its_values_and_only_the_fields_that_are_s
                 "threshold_source": "user",
                 "coverage": 0.5,
                 "message": "3 tensors are above the threshold",
+                "detail": ["a 1", "b 2"],
             }
         },
         {"LearningProgress": {"trend": "improving", "status": "measured"}},
@@ -169,6 +171,12 @@ def test_statistics_that_were_asked_for_are_there():
 def test_changes_of_level_info_are_left_out_because_they_are_none():
     same = Finding("tensor_within_tolerance", "w", level="info", old=OLD, new=NEW, values=PAIR)
     assert listed(same, identity=Identity.EQUAL_VALUES) == []
+
+
+def test_further_lines_of_a_record_are_kept():
+    finding = Finding("modified", "k", old=1, new=2, detail=("- 1", "+ 2"))
+    assert listed(finding) == [{"Modified": ["k", 1, 2, {"detail": ["- 1", "+ 2"]}]}]
+    assert documented(finding)["findings"][0]["detail"] == ["- 1", "+ 2"]
 
 
 def test_a_failed_plugin_is_named():
@@ -338,6 +346,7 @@ FINDINGS = st.builds(
     threshold_source=TEXT,
     coverage=st.none() | st.floats(0, 1),
     message=TEXT,
+    detail=st.lists(TEXT, max_size=2).map(tuple),
     plugin=TEXT,
 )
 LISTS = st.lists(FINDINGS, max_size=4)

@@ -118,7 +118,18 @@ def test_no_raw_control_reaches_the_terminal(evil):
         Finding("tensor_renamed", evil, old=evil, new=evil, message=evil),
         Finding("tensor_added", evil, new={"shape": evil, "dtype": evil, evil: evil}),
         Finding("tensor_dtype_changed", evil, old=evil, new=evil),
-        Finding(evil, evil, values={evil: evil}, null=evil, threshold=evil, threshold_source=evil, message=evil),
+        Finding(
+            evil,
+            evil,
+            values={evil: evil},
+            null=evil,
+            threshold=evil,
+            threshold_source=evil,
+            message=evil,
+            detail=(evil,),
+        ),
+        Finding("named_change", message=evil, detail=(evil,)),
+        Finding("gate", evil, values={"rule": evil, evil: evil}, message=evil, detail=(evil,)),
         Finding("plugin_failed", level="error", plugin=evil, message=evil),
         Finding("tolerance_to_pass", level="info", values={"atol": 1.0, "tensor": evil}),
     ]
@@ -160,7 +171,16 @@ FINDINGS = st.builds(
     kind=TEXT
     | st.sampled_from(["added", "removed", "modified", "type_changed", "tensor_added", "tensor_removed"])
     | st.sampled_from(["tensor_renamed", "tensor_shape_changed", "tensor_dtype_changed", "tensor_stats_changed"])
-    | st.sampled_from(["tensor_not_compared", "model_structure", "tolerance_to_pass", "tensor_within_tolerance"]),
+    | st.sampled_from(
+        [
+            "gate",
+            "named_change",
+            "tensor_not_compared",
+            "model_structure",
+            "tolerance_to_pass",
+            "tensor_within_tolerance",
+        ]
+    ),
     where=TEXT,
     level=st.sampled_from(["info", "change", "warning", "error"]),
     old=st.just(ABSENT) | VALUES | st.dictionaries(st.sampled_from(["mean", "std", "dtype"]), VALUES),
@@ -170,6 +190,7 @@ FINDINGS = st.builds(
     threshold=VALUES,
     coverage=st.none() | st.floats(),
     message=TEXT,
+    detail=st.lists(TEXT.filter(str.strip), max_size=2).map(tuple),
     plugin=TEXT,
 )
 

@@ -100,6 +100,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "threshold_source": finding.threshold_source,
         "coverage": finding.coverage,
         "message": finding.message,
+        "detail": finding.detail,
         "plugin": finding.plugin,
     }
     return {name: plain(value) for name, value in record.items() if value is not ABSENT}

@@ -86,6 +86,8 @@ def _notes(finding: Finding) -> dict[str, Any]:
         notes["status"] = finding.status
     if finding.message:
         notes["message"] = finding.message
+    if finding.detail:
+        notes["detail"] = finding.detail
     return notes
 
 
@@ -100,6 +102,7 @@ def _analysis(finding: Finding) -> dict[str, Any]:
         "threshold_source": finding.threshold_source or None,
         "coverage": finding.coverage,
         "message": finding.message or None,
+        "detail": finding.detail or None,
     }
     analysis: dict[str, Any] = plain(
         _joined(finding, {name: value for name, value in envelope.items() if value is not None})

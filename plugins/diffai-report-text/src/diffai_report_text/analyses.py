@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from diffai_report_text.literals import literal, visible
+from diffai_report_text.nested import nested
 from diffai_report_text.numbers import at_least, measure, percent
-from diffai_report_text.view import RED
+from diffai_report_text.view import GREEN, RED, YELLOW
 
 if TYPE_CHECKING:
     from diffai_core.plugin import Finding, NotCompared
@@ -15,25 +16,65 @@ if TYPE_CHECKING:
 
 _ENVELOPE = ("where", "status", "coverage")
 _SHOWN_CHANGES = 20
+_GATE_COLORS = {"passed": GREEN, "failed": RED, "undecided": YELLOW}
 
 
 def analysis_lines(finding: Finding, view: View) -> list[str]:
-    """Return ``name: status=…, field=value, …``, the message, and what the values should be read against."""
-    lines = view.join(f"{visible(finding.kind)}: ", _fields(finding), 4)
+    """Return ``name: status=…, field=value, …``, the message, and what the values should be read against.
+
+    Where a person should look, ``! `` stands before it.
+    """
+    sign, color = ("! ", YELLOW) if finding.level == "warning" else ("", "")
+    lines = view.paint(view.join(f"{sign}{visible(finding.kind)}: ", _fields(finding, view), 4), color)
     if finding.message:
         lines.append(f"  {visible(finding.message)}")
-    yardsticks = [text for text in (_null(finding), _threshold(finding)) if text]
+    yardsticks = [text for text in (_null(finding, view), _threshold(finding, view)) if text]
     if yardsticks:
         lines.append(f"  {'; '.join(yardsticks)}")
-    return lines
+    return [*lines, *detail_lines(finding)]
 
 
-def _fields(finding: Finding) -> list[str]:
+def detail_lines(finding: Finding, indent: int = 2) -> list[str]:
+    """Return the further lines of a finding as they are, safe to print."""
+    return [f"{' ' * indent}{visible(line)}".rstrip() for line in finding.detail]
+
+
+def named_change_lines(finding: Finding) -> list[str]:
+    """Return what kind of change it is, in one line, and the further lines of the finding."""
+    return [f"change: {visible(finding.message)}", *detail_lines(finding)]
+
+
+def gate_lines(finding: Finding, view: View) -> list[str]:
+    """Return ``gate: passed|failed|undecided: rule, field=value, …`` and why."""
+    answer = gate_answer(finding)
+    rule = visible(str(finding.values.get("rule") or finding.where or finding.message))
+    lines = view.join(f"gate: {answer}: ", [rule, *_gate_fields(finding, view)], 4)
+    if finding.message and rule != visible(finding.message):
+        lines.append(f"  {visible(finding.message)}")
+    return [*view.paint(lines, _GATE_COLORS[answer]), *detail_lines(finding)]
+
+
+def gate_answer(finding: Finding) -> str:
+    """Return ``passed``, ``failed`` or ``undecided``; a gate that was not measured is never one that passed."""
+    passed = finding.values.get("passed")
+    if passed is None or finding.status == "not_measurable":
+        return "undecided"
+    return "passed" if passed is True else "failed"
+
+
+def _gate_fields(finding: Finding, view: View) -> list[str]:
+    values = [(str(key), value) for key, value in finding.values.items() if key not in {"rule", "passed"}]
+    limit = _threshold(finding, view)
+    where = [("where", finding.where)] if finding.where and "rule" in finding.values else []
+    return [*(f"{visible(key)}={_shown(value, view)}" for key, value in (*where, *values)), *([limit] if limit else [])]
+
+
+def _fields(finding: Finding, view: View) -> list[str]:
     fields = [f"where={word(finding.where)}"] if finding.where else []
     fields.append(f"status={visible(finding.status)}")
     for key, value in finding.values.items():
         label = f"{key}_value" if key in _ENVELOPE else str(key)
-        fields.append(f"{visible(label)}={word(value)}")
+        fields.append(f"{visible(label)}={_shown(value, view)}")
     if finding.coverage is not None:
         fields.append(f"coverage={measure(finding.coverage)}")
     return fields
@@ -47,21 +88,26 @@ def word(value: Any) -> str:
     return measure(value)
 
 
-def _null(finding: Finding) -> str:
-    return "" if finding.null is None else f"null: {_yardstick(finding.null)}"
+def _shown(value: Any, view: View) -> str:
+    """Return a value in full or, unless asked for, a long list or mapping as its length."""
+    return word(value) if view.full else nested(value, word)
 
 
-def _threshold(finding: Finding) -> str:
+def _null(finding: Finding, view: View) -> str:
+    return "" if finding.null is None else f"null: {_yardstick(finding.null, view)}"
+
+
+def _threshold(finding: Finding, view: View) -> str:
     if finding.threshold is None:
         return ""
     source = f" ({visible(finding.threshold_source)})" if finding.threshold_source else ""
-    return f"threshold: {_yardstick(finding.threshold)}{source}"
+    return f"threshold: {_yardstick(finding.threshold, view)}{source}"
 
 
-def _yardstick(value: Any) -> str:
+def _yardstick(value: Any, view: View) -> str:
     if isinstance(value, Mapping) and value:
-        return ", ".join(f"{visible(str(key))}={word(item)}" for key, item in value.items())
-    return word(value)
+        return ", ".join(f"{visible(str(key))}={_shown(item, view)}" for key, item in value.items())
+    return _shown(value, view)
 
 
 def structure_lines(finding: Finding, view: View) -> list[str]:
@@ -78,6 +124,7 @@ def structure_lines(finding: Finding, view: View) -> list[str]:
         *more,
         f"  Parameters: {_grouped(old)} -> {_grouped(new)} ({_growth(old, new)})",
         f"  Weight updates: {_updates(values.get('parameters_changed_share'))}",
+        *detail_lines(finding),
     ]
 
 
@@ -112,13 +159,14 @@ def error_lines(finding: Finding, view: View) -> list[str]:
     """Return which plugin failed at what."""
     where = "" if finding.message.startswith(finding.where) else finding.where
     said = [visible(text) for text in (finding.plugin, where, finding.message) if text]
-    return view.paint([f"! {': '.join(said) or visible(finding.kind)}"], RED)
+    return [*view.paint([f"! {': '.join(said) or visible(finding.kind)}"], RED), *detail_lines(finding)]
 
 
 def remark_lines(finding: Finding, view: View) -> list[str]:
     """Return what a finding whose message says it all is about; in full also its values."""
     sign = "" if finding.level == "info" else "! "
-    return [f"{sign}{visible(finding.message)}", *(analysis_lines(finding, view)[:1] if view.full else [])]
+    fields = view.join(f"{visible(finding.kind)}: ", _fields(finding, view), 4) if view.full else []
+    return [f"{sign}{visible(finding.message)}", *fields, *detail_lines(finding)]
 
 
 def not_compared_line(item: NotCompared) -> str:

@@ -55,6 +55,7 @@ def record_lines(finding: Finding, view: View) -> list[str]:
     lines = view.join(head, [*line.fields, *measures], _HANGING)
     if finding.message and finding.kind not in _SAY_IT_ALL:
         lines.append(" " * _HANGING + visible(finding.message))
+    lines += [f"{' ' * _HANGING}{visible(text)}".rstrip() for text in finding.detail]
     return view.paint(lines, _COLORS[line.sign])
 
 
@@ -150,7 +151,7 @@ def _other(finding: Finding, view: View) -> Line:
         sign, fields = "-", _removed(finding, view).fields
     else:
         sign, fields = "~", _modified(finding, view).fields
-    sign = " " if finding.level == "info" else sign
+    sign = {"info": " ", "warning": "!"}.get(finding.level, sign)
     return Line(sign, name(finding.where), [f"{' '.join([*fields, f'({visible(finding.kind)})'])}"])
 
 

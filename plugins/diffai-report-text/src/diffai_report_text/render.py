@@ -10,6 +10,8 @@ from diffai_report_text.analyses import (
     analysis_lines,
     error_lines,
     fold_line,
+    gate_lines,
+    named_change_lines,
     not_compared_line,
     remark_lines,
     structure_lines,
@@ -39,6 +41,9 @@ def render(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
     """
     view = View.of(options)
     yield f"{visible(str(report.verdict))}\n"
+    for finding in report.findings:
+        if section_of(finding, view) is Section.NAMED:
+            yield from (f"{line}\n" for line in named_change_lines(finding))
     for block in _blocks(report, view):
         for number, line in enumerate(block):
             yield f"{line}\n" if number else f"\n{line}\n"
@@ -84,10 +89,16 @@ def _remark_block(findings: list[Finding], view: View) -> Iterator[str]:
     yield from _folded(findings, remark_lines, view)
 
 
+def _gate_block(findings: list[Finding], view: View) -> Iterator[str]:
+    for finding in findings:
+        yield from gate_lines(finding, view)
+
+
 _BLOCKS: Mapping[Section, Callable[[list[Finding], View], Iterable[str]]] = {
     Section.RECORDS: _record_block,
     Section.ANALYSES: _analysis_block,
     Section.REMARKS: _remark_block,
+    Section.GATES: _gate_block,
     Section.STRUCTURE: _structure_block,
     Section.ERRORS: _error_block,
 }

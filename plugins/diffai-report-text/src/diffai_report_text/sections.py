@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from diffai_core.plugin import ABSENT
+from diffai_core.plugin import ABSENT, GATE
 
 if TYPE_CHECKING:
     from diffai_core.plugin import Finding
@@ -18,6 +18,8 @@ class Section(Enum):
     RECORDS = auto()
     ANALYSES = auto()
     REMARKS = auto()
+    GATES = auto()
+    NAMED = auto()
     STRUCTURE = auto()
     ERRORS = auto()
     TOLERANCE = auto()
@@ -25,7 +27,12 @@ class Section(Enum):
     HIDDEN = auto()
 
 
+NAMED_CHANGE = "named_change"
+"""The kind of the finding that says in one line what was done to OLD; it stands below the verdict."""
+
 _SECTIONS = {
+    GATE: Section.GATES,
+    NAMED_CHANGE: Section.NAMED,
     "tensor_not_compared": Section.NOT_COMPARED,
     "model_structure": Section.STRUCTURE,
     "tolerance_to_pass": Section.TOLERANCE,

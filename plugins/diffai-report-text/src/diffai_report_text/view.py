@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-GREEN, RED, MAGENTA, CYAN = "32", "31", "35", "36"
+GREEN, RED, YELLOW, MAGENTA, CYAN = "32", "31", "33", "35", "36"
 
 _ELLIPSIS = "…"
 
