@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_core import values
-from diffai_core.errors import LoadError
+from diffai_core.errors import LoadError, UsageError
 from diffai_core.files import Source
 from diffai_core.folder_rules import FolderRules
 from diffai_core.kernels import choose_kernel
@@ -17,9 +17,10 @@ from diffai_core.options import checked_value
 from diffai_core.registry import load_registry
 from diffai_core.run import Settings, compare_artifacts
 from diffai_core.selection import is_folder, open_artifact
+from diffai_core.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from diffai_core.artifact import Artifact
@@ -44,18 +45,16 @@ class Opening:
 
 
 def compare_paths(
-    old: str | bytes | PathLike[str],
-    new: str | bytes | PathLike[str],
+    paths: Sequence[str | bytes | PathLike[str]],
     registry: Registry,
     comparators: Sequence[Registered[ComparatorSpec]],
     settings: Settings | None = None,
     opening: Opening | None = None,
 ) -> Report:
-    """Open two paths, compare them and close them.
+    """Open two paths or a series of them, compare the last with the first, and close them.
 
     Args:
-        old: Path of OLD.
-        new: Path of NEW.
+        paths: Path of OLD, of what lies between in a series, and of NEW.
         registry: The installed plugins.
         comparators: The analyses to run, in order.
         settings: Selection, tolerances and resources.
@@ -66,14 +65,29 @@ def compare_paths(
         UsageError: If a path is none, or it cannot be told how to read what it names.
     """
     opening = opening or Opening()
-    sources = [Source(values.input_path(name, path)) for name, path in (("OLD", old), ("NEW", new))]
+    first, *middle, last = [Source(values.input_path(name, path)) for name, path in _named(paths)]
+    if middle and not any(registered.spec.series for registered in comparators):
+        raise UsageError(_no_series(len(paths), registry))
     with ExitStack() as stack:
-        old_artifact, new_artifact = _open_both(sources, registry, opening, stack)
-        if any(map(is_folder, sources)):
+        old, new = _open_both((first, last), registry, opening, stack)
+        between = [stack.enter_context(_open(source, registry, opening)) for source in middle]
+        if is_folder(first) or is_folder(last):
             from diffai_core.folder import match_folders
 
-            old_artifact, new_artifact = match_folders(old_artifact, new_artifact)
-        return compare_artifacts(old_artifact, new_artifact, comparators, settings)
+            old, new = match_folders(old, new)
+        return compare_artifacts(old, new, comparators, settings, between)
+
+
+def _named(paths: Sequence[str | bytes | PathLike[str]]) -> Iterator[tuple[str, str | bytes | PathLike[str]]]:
+    """Yield each path after what messages call it."""
+    for number, path in enumerate(paths):
+        yield "OLD" if not number else "NEW" if number == len(paths) - 1 else f"path {number + 1}", path
+
+
+def _no_series(n_paths: int, registry: Registry) -> str:
+    names = [f"--{name}" for name, registered in registry.comparators.items() if registered.spec.series]
+    able = f"only {listed(names)} can" if names else "no installed analysis can"
+    return f"got {n_paths} paths: {able} compare a series; for two artefacts give OLD and NEW"
 
 
 def _open_both(
@@ -126,12 +140,13 @@ def choose_comparators(registry: Registry, extra: Iterable[str] = ()) -> list[Re
 def compare(
     old: str | bytes | PathLike[str],
     new: str | bytes | PathLike[str],
-    *,
+    *later: str | bytes | PathLike[str],
     analyses: Iterable[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     filter: str | None = None,  # noqa: A002 - the name of the option
     path: str = "",
     ignore_keys_regex: str | None = None,
+    ignore_optimizer_state: bool = False,
     epsilon: float = 0.0,
     tolerance_per_layer: Mapping[str, tuple[float, float]] | None = None,
     input_format: str | None = None,
@@ -146,12 +161,15 @@ def compare(
 
     Args:
         old: Path of OLD.
-        new: Path of NEW.
+        new: Path of NEW, or with ``later`` of the second artefact of a series.
+        later: Paths of the artefacts after it; the last is NEW then. An analysis of a series must be asked for.
         analyses: Names of analyses to run besides those that always run: ``["stats"]``.
         options: Options by name of the analysis, with underscores: ``{"tensors": {"tensor_details": True}}``.
         filter: Only keys in which this regular expression is found.
         path: Only this key and the keys under it.
         ignore_keys_regex: No keys in which this regular expression is found.
+        ignore_optimizer_state: Whether to leave out what only a training needs to go on: state of optimizers,
+            schedulers, gradient scalers and generators of random numbers.
         epsilon: Numbers that differ by at most this are the same.
         tolerance_per_layer: ``(rtol, atol)`` by regular expression; the first that is found in a key counts.
         input_format: Name of the loader for both inputs; chosen by content if not given.
@@ -180,7 +198,12 @@ def compare(
     given = values.named("options", partial(_checked_options, registry), {} if options is None else options)
     measuring = choose_kernel(registry, values.named("kernel", values.optional(values.text), kernel))
     settings = Settings(
-        keys=KeyFilter(pattern, values.named("path", values.text, path), ignore),
+        keys=KeyFilter(
+            pattern,
+            values.named("path", values.text, path),
+            ignore,
+            values.named("ignore_optimizer_state", values.flag, ignore_optimizer_state),
+        ),
         tolerances=Tolerances(default, by_pattern),
         jobs=values.named("jobs", values.optional(values.job_count), jobs),
         kernel=measuring.kernel,
@@ -194,7 +217,7 @@ def compare(
     )
     opening = Opening(values.named("input_format", values.optional(values.text), input_format), rules=rules)
     idle = sorted(given.keys() - settings.plugin_options.keys())
-    report = compare_paths(old, new, registry, chosen, settings, opening)
+    report = compare_paths((old, new, *later), registry, chosen, settings, opening)
     without_effect = (f"options of {name} have no effect without analyses=[{name!r}]" for name in idle)
     return replace(report, warnings=(*measuring.warnings, *without_effect))
 

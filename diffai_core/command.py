@@ -55,14 +55,14 @@ def dispatch(registry: Registry, plugins: PluginOptions, params: Params, say: Ca
         return _list_plugins(registry, plugins, as_json=params["json"])
     if params["new_plugin"]:
         return _write_plugin(*params["new_plugin"])
-    old, new = _two_paths(params["paths"])
-    reporter = _reporter(registry, params)
+    paths = _paths(params["paths"])
+    reporter = _reporter(registry, plugins, params)
     measuring = choose_kernel(registry, params["kernel"])
     warnings = (*_warnings(registry, plugins), *measuring.warnings)
     if not params["quiet"]:
         for line in warnings:
             say(line)
-    report = replace(_compare(registry, plugins, params, measuring.kernel, old, new), warnings=warnings)
+    report = replace(_compare(registry, plugins, params, measuring.kernel, paths), warnings=warnings)
     for finding in report.findings:
         if finding.level == "error":
             say(finding.message)
@@ -111,22 +111,29 @@ def _write_plugin(kind: str, name: str) -> int:
     return 0
 
 
-def _two_paths(paths: tuple[str, ...]) -> tuple[str, str]:
-    if len(paths) != 2:  # noqa: PLR2004 - OLD and NEW
+def _paths(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if len(paths) < 2:  # noqa: PLR2004 - OLD and NEW
         given = f"got {len(paths)}" if paths else "got none"
         raise UsageError(f"give two paths, OLD and NEW ({given}); diffai --help shows examples")
-    return paths[0], paths[1]
+    return paths
 
 
-def _reporter(registry: Registry, params: Params) -> Registered[ReporterSpec]:
-    if params["format"] is not None and params["output"] is not None:
-        raise UsageError("--format and --output exclude each other; --format is the report, --output the bare results")
+def _reporter(registry: Registry, plugins: PluginOptions, params: Params) -> Registered[ReporterSpec]:
+    flags = plugins.asked_reports(params)
+    asked = [f"--{name}" for name in ("format", "output") if params[name] is not None] + [*flags]
+    if len(asked) > 1:
+        advice = "--format is the report, --output the bare results"
+        raise UsageError(f"{' and '.join(asked)} exclude each other; {advice}")
+    for kind, name in flags.values():
+        return (registry.documents if kind == "document" else registry.results)[name]
     if params["output"] is not None:
         return choose_reporter(registry, "results", params["output"], "--output")
     return choose_reporter(registry, "document", "text" if params["format"] is None else params["format"], "--format")
 
 
-def _compare(registry: Registry, plugins: PluginOptions, params: Params, kernel: Kernel, old: str, new: str) -> Report:
+def _compare(
+    registry: Registry, plugins: PluginOptions, params: Params, kernel: Kernel, paths: tuple[str, ...]
+) -> Report:
     values = plugins.values(params)
     enabled = registry.comparators if params["all_analyses"] else plugins.enabled(params)
     rules = FolderRules(params["recursive"], params["include"], params["exclude"])
@@ -144,7 +151,7 @@ def _compare(registry: Registry, plugins: PluginOptions, params: Params, kernel:
             fail_on_unsafe=params["fail_on_unsafe"],
         )
         opening = Opening(params["input_format"], values, rules)
-        return compare_paths(old, new, registry, choose_comparators(registry, enabled), settings, opening)
+        return compare_paths(paths, registry, choose_comparators(registry, enabled), settings, opening)
 
 
 def _ignore(_trace: str) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from diffai_core.errors import PluginError
-from diffai_core.findings import Finding, NotCompared
+from diffai_core.findings import GATE, Finding, NotCompared
 from diffai_core.folds import FoldFailure
 from diffai_core.lazy import resolve
 from diffai_core.registry import CORE_STATISTICS
+from diffai_core.specs import Stage
 from diffai_core.wording import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from diffai_core.comparison import Comparison
     from diffai_core.registry import Registered
@@ -24,7 +25,9 @@ NOT_COMPARED = "not_compared"
 """Kind of the findings with which a comparator says what it could not compare; they are never a pass."""
 VALUES_WITHIN_TOLERANCE = "values_within_tolerance"
 """Kind of the finding with which a comparator says how many values (``n_values``) differ within the tolerance."""
+_STAGES: tuple[Stage, ...] = get_args(Stage)
 _STATUSES = frozenset({"measured", "estimated", "bounded", "hint", "not_measurable"})
+_ANSWERS = (True, False, None)
 _LEVELS = frozenset({"info", "change", "warning", "error"})
 
 
@@ -56,6 +59,33 @@ class ComparatorRun:
         """Values beside the tensors that differ within the tolerance given."""
         told = (finding.values for finding in self.findings if finding.kind == VALUES_WITHIN_TOLERANCE)
         return sum(int(values.get("n_values", 0)) for values in told)
+
+
+def run_comparators(
+    comparators: Sequence[Registered[ComparatorSpec]],
+    comparison: Comparison,
+    options: Mapping[str, Mapping[str, Any]],
+    broken: Mapping[str, PluginError],
+    on_failure: Callable[[str], None],
+) -> list[ComparatorRun]:
+    """Run all comparators, stage after stage; those of a later stage are shown what the earlier ones found.
+
+    Args:
+        comparators: The comparators in order.
+        comparison: What they compare.
+        options: Options of each by its name.
+        broken: Comparators whose own statistics could not be imported.
+        on_failure: Called with the traceback of one that fails.
+    """
+    runs: list[ComparatorRun] = []
+    for stage in _STAGES:
+        seen = replace(comparison, findings=tuple(finding for run in runs for finding in run.findings))
+        runs += [
+            run_comparator(one, seen, options.get(one.spec.name, {}), broken, on_failure)
+            for one in comparators
+            if one.spec.stage == stage
+        ]
+    return runs
 
 
 def run_comparator(
@@ -116,6 +146,13 @@ def _checked(finding: object, registered: Registered[ComparatorSpec]) -> Finding
             f"{registered.label}: gave a finding whose kind, where, message or threshold_source is no text,"
             " or whose values are no mapping; report it"
         )
+    detail: object = finding.detail
+    if not isinstance(detail, tuple) or not all(isinstance(line, str) for line in detail):
+        raise PluginError(
+            f"{registered.label}: gave a finding {finding.kind!r} whose detail is no tuple of texts; report it"
+        )
+    if finding.kind == GATE and finding.values.get("passed", "") not in _ANSWERS:
+        raise PluginError(f"{registered.label}: gave a gate that does not say whether it passed; report it")
     if finding.status not in _STATUSES or finding.level not in _LEVELS:
         raise PluginError(
             f"{registered.label}: finding {finding.kind!r} has status {finding.status!r} and level {finding.level!r},"

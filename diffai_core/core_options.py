@@ -39,6 +39,11 @@ def core_options() -> dict[str, list[click.Parameter]]:
                 metavar="REGEX",
                 help="No keys in which REGEX is found.",
             ),
+            option(
+                "--ignore-optimizer-state",
+                is_flag=True,
+                help="No state of optimizers, schedulers, scalers and random numbers.",
+            ),
         ],
         "Tolerance": [
             option(
@@ -120,7 +125,9 @@ def option_names(groups: Mapping[str, list[click.Parameter]]) -> set[str]:
 
 def key_filter(params: Mapping[str, Any]) -> KeyFilter:
     """Return the selection asked for."""
-    return KeyFilter(params["filter"], params["path"] or "", params["ignore_keys_regex"])
+    return KeyFilter(
+        params["filter"], params["path"] or "", params["ignore_keys_regex"], params["ignore_optimizer_state"]
+    )
 
 
 def tolerances(params: Mapping[str, Any]) -> Tolerances:

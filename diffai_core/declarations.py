@@ -26,6 +26,7 @@ from diffai_core.specs import (
     ReportForm,
     Scope,
     Spec,
+    Stage,
 )
 from diffai_core.values import regex
 
@@ -77,6 +78,10 @@ def option_problems(option: Option) -> Iterator[str]:
         yield from _default_problems(option)
     if not isinstance(option.metavar, str):
         yield "metavar is not a text"
+    if option.check != "":
+        yield from _target_problems("check", option.check)
+        if option.kind != "text":
+            yield f"check only fits the kind 'text', not {option.kind!r}"
 
 
 def _name_problems(field: str, value: Any) -> Iterator[str]:
@@ -145,6 +150,12 @@ def _comparator_problems(spec: ComparatorSpec, statistics: frozenset[str]) -> It
     yield from _subset_problems("facets", spec.facets, get_args(Facet))
     if spec.scope not in get_args(Scope):
         yield f"scope {spec.scope!r} is none of {', '.join(get_args(Scope))}"
+    if spec.stage not in get_args(Stage):
+        yield f"stage {spec.stage!r} is none of {', '.join(get_args(Stage))}"
+    if not isinstance(spec.series, bool):
+        yield f"series {spec.series!r} is neither True nor False"
+    if spec.second_look != "":
+        yield from _sentence_problems("second_look", spec.second_look, full_stop=False)
     not_texts = list(_text_tuple_problems("needs", spec.needs))
     yield from not_texts
     if not not_texts:
@@ -159,6 +170,8 @@ def _reporter_problems(spec: ReporterSpec) -> Iterator[str]:
     media_type: Any = spec.media_type
     if not isinstance(media_type, str) or "/" not in media_type:
         yield f"media_type {media_type!r} is not a media type such as text/plain"
+    if spec.flag != "":
+        yield from _name_problems("flag", spec.flag)
 
 
 def _kernel_problems(spec: KernelSpec) -> Iterator[str]:

@@ -13,6 +13,14 @@ Status = Literal["measured", "estimated", "bounded", "hint", "not_measurable"]
 Level = Literal["info", "change", "warning", "error"]
 
 
+GATE = "gate"
+"""Kind of the findings that answer a gate which the user asked for.
+
+``values`` hold the ``rule`` as the user wrote it and whether it ``passed`` (``None`` if that cannot be told). Where
+there is one, the exit code answers the gates.
+"""
+
+
 class _Absent(Enum):
     ABSENT = "absent"
 
@@ -41,6 +49,7 @@ class Finding:
         threshold_source: ``paper``, ``library``, ``convention``, ``calibrated`` or ``user``.
         coverage: Share of the parameters behind the answer, 0 to 1; ``None`` where it does not apply.
         message: One line for a person.
+        detail: Further lines for a person, shown as they are in letters of one width: a heat map, a small table.
         plugin: Name of the comparator; filled in by the core.
     """
 
@@ -56,6 +65,7 @@ class Finding:
     threshold_source: str = ""
     coverage: float | None = None
     message: str = ""
+    detail: tuple[str, ...] = ()
     plugin: str = ""
 
 

@@ -67,7 +67,7 @@ class HelpfulCommand(click.Command):
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage line."""
-        formatter.write_usage(ctx.command_path, "[OPTIONS] OLD NEW")
+        formatter.write_usage(ctx.command_path, "[OPTIONS] OLD NEW [LATER]...")
 
     def format_help_text(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what the command does."""

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import re
+    from diffai_core.artifact import TensorRef
+
+_TRAINING_STATE = re.compile(
+    r"""(?: ^ | [./:\]"] )
+        (?: optim | optimizers? | optimizer[-_]states? | optimizer[-_]state[-_]dict | opt[-_]state
+          | (?:lr[-_])?schedulers? (?:[-_]state[-_]dict)? | (?:grad|loss|amp)?[-_]?scaler (?:[-_]state[-_]dict)?
+          | (?:\w+[-_])?rng[-_]states? (?:_\d+)? )
+        (?: $ | [.\["] | \.(?:pt|pth|bin|safetensors)\b )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def is_training_state(key: str) -> bool:
+    """Whether a key names state of an optimizer, a scheduler, a gradient scaler or a generator of random numbers.
+
+    Example:
+        >>> [is_training_state(key) for key in ("optimizer.state.0.exp_avg", "rng_state", "optimizer_head.weight")]
+        [True, True, False]
+    """
+    return _TRAINING_STATE.search(key) is not None
 
 
 @dataclass(frozen=True)
@@ -17,11 +37,13 @@ class KeyFilter:
         pattern: ``--filter``: only keys in which it is found.
         path: ``--path``: only this key and those under it (``encoder`` keeps ``encoder.layer.0`` and not ``encoder2``).
         ignore: ``--ignore-keys-regex``: no keys in which it is found.
+        ignore_optimizer_state: ``--ignore-optimizer-state``: nothing that only a training needs to go on.
     """
 
     pattern: re.Pattern[str] | None = None
     path: str = ""
     ignore: re.Pattern[str] | None = None
+    ignore_optimizer_state: bool = False
 
     def keeps(self, key: str) -> bool:
         """Whether ``key`` is looked at.
@@ -34,12 +56,18 @@ class KeyFilter:
             return False
         if self.pattern is not None and not self.pattern.search(key):
             return False
+        if self.ignore_optimizer_state and is_training_state(key):
+            return False
         return self.ignore is None or not self.ignore.search(key)
+
+    def keeps_tensor(self, ref: TensorRef) -> bool:
+        """Whether a tensor is looked at, by its name and its role."""
+        return self.keeps(ref.name) and not (self.ignore_optimizer_state and ref.role == "optimizer")
 
     @property
     def active(self) -> bool:
         """Whether anything can be left out."""
-        return bool(self.pattern or self.path or self.ignore)
+        return bool(self.pattern or self.path or self.ignore or self.ignore_optimizer_state)
 
 
 class Tolerance(NamedTuple):

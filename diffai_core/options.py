@@ -12,8 +12,10 @@ import click
 from click.core import ParameterSource
 
 from diffai_core import values
-from diffai_core.errors import UsageError
-from diffai_core.specs import ComparatorSpec, Option, options_of
+from diffai_core.errors import PluginError, UsageError
+from diffai_core.lazy import resolve
+from diffai_core.specs import ComparatorSpec, Option, ReporterSpec, options_of
+from diffai_core.wording import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,12 +31,14 @@ class Binding(NamedTuple):
         option: As its plugin declares it.
         keys: Specs that find the value under the option's own name.
         switches: Name of the comparator that the flag switches on; empty for any other option.
+        writes: The reporter that the flag asks for; ``None`` for any other option.
     """
 
     flag: str
     option: Option
     keys: tuple[Key, ...] = ()
     switches: str = ""
+    writes: Key | None = None
 
     @property
     def parameter(self) -> str:
@@ -100,6 +104,11 @@ class PluginOptions(NamedTuple):
         switches = (binding for binding in self.bindings if binding.switches)
         return self.on | {binding.switches for binding in switches if params.get(binding.parameter)}
 
+    def asked_reports(self, params: Mapping[str, Any]) -> dict[str, Key]:
+        """Return the reporters that are asked for by flags of their own, by flag."""
+        asked = (binding for binding in self.bindings if binding.writes and params.get(binding.parameter))
+        return {f"--{binding.flag}": binding.writes for binding in asked if binding.writes}
+
     def without_effect(self, ctx: click.Context) -> list[str]:
         """Return a line for each given option that belongs to comparators of which none runs."""
         enabled = self.enabled(ctx.params)
@@ -124,6 +133,8 @@ def plugin_options(registry: Registry, claimed: Iterable[str]) -> PluginOptions:
     for registered in registry.registered:
         if isinstance(registered.spec, ComparatorSpec) and not registered.spec.default:
             binder.add_switch(registered)
+        if isinstance(registered.spec, ReporterSpec) and registered.spec.flag:
+            binder.add_report_flag(registered)
         for option in options_of(registered.spec):
             binder.add_option(registered, option)
     return PluginOptions(
@@ -182,7 +193,26 @@ def checked_value(option: Option, value: object) -> Any:
     if value is None and option.default is None:
         return None
     check = values.one_of(option.choices) if option.kind == "choice" else _CHECKS[option.kind]
+    if option.check:
+        check = _own_check(option)
     return values.several(check)(value) if option.multiple else check(value)
+
+
+def _own_check(option: Option) -> Callable[[object], str]:
+    """Return a check for a text that its plugin must understand."""
+
+    def check(value: object) -> str:
+        text = values.text(value)
+        function = resolve(option.check, f"--{option.name}")
+        try:
+            function(text)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise PluginError(f"--{option.name}: its check failed ({error_text(error)}); report it") from error
+        return text
+
+    return check
 
 
 def _pattern_text(value: object) -> str:
@@ -205,6 +235,8 @@ _TYPES: dict[str, click.ParamType] = {  # type: ignore[type-arg]  # as above
 
 
 def _click_type(option: Option) -> Any:
+    if option.check:
+        return Checked("text", _own_check(option))
     return click.Choice(option.choices) if option.kind == "choice" else _TYPES.get(option.kind, click.STRING)
 
 
@@ -223,6 +255,14 @@ class _Binder:
         spec = registered.spec
         flag = self._claim(spec.name, "compare", registered)
         self._bindings[flag] = Binding(flag, Option(spec.name, spec.title), switches=spec.name)
+
+    def add_report_flag(self, registered: Registered[ReporterSpec]) -> None:
+        """Bind the flag that asks for a reporter."""
+        spec = registered.spec
+        flag = self._claim(spec.flag, "report", registered)
+        way = "--format" if spec.form == "document" else "--output"
+        option = Option(spec.flag, f"Write the report as {way} {spec.name} does.")
+        self._bindings[flag] = Binding(flag, option, writes=registered.key)
 
     def add_option(self, registered: Registered[Any], option: Option) -> None:
         """Bind an option under a name of its own, or that of an identical option of the same distribution."""

@@ -107,6 +107,7 @@ def _flags_by_spec(options: PluginOptions) -> dict[Key, list[str]]:
     flags: dict[Key, list[str]] = {}
     for binding in options.bindings:
         keys: Iterable[Key] = [("comparator", binding.switches)] if binding.switches else binding.keys
+        keys = [binding.writes] if binding.writes else keys
         for key in keys:
             flags.setdefault(key, []).append(f"--{binding.flag}")
     return flags

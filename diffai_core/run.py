@@ -9,7 +9,7 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from diffai_core.comparison import Comparison
-from diffai_core.findings import ArtifactSummary, Finding, Identity, NotCompared, Report
+from diffai_core.findings import GATE, ArtifactSummary, Finding, Identity, NotCompared, Report
 from diffai_core.identity import count_tensors, judge
 from diffai_core.kernels import Kernel, ReferenceKernel
 from diffai_core.keys import KeyFilter, Tolerances
@@ -17,6 +17,7 @@ from diffai_core.meter import Meter, NoMeter
 from diffai_core.pairing import PairResult, Relation, TensorPair
 from diffai_core.parts import in_one_form
 from diffai_core.renames import pair_tensors
+from diffai_core.training_state import ignored_state
 from diffai_core.wording import listed
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Settings:
             "filter": keys.pattern.pattern if keys.pattern else None,
             "path": keys.path or None,
             "ignore_keys_regex": keys.ignore.pattern if keys.ignore else None,
+            "ignore_optimizer_state": keys.ignore_optimizer_state,
             "epsilon": tolerances.default.atol,
             "tolerance_per_layer": [
                 {"pattern": pattern.pattern, "rtol": tolerance.rtol, "atol": tolerance.atol}
@@ -75,7 +77,11 @@ class Settings:
 
 
 def compare_artifacts(
-    old: Artifact, new: Artifact, comparators: Comparators, settings: Settings | None = None
+    old: Artifact,
+    new: Artifact,
+    comparators: Comparators,
+    settings: Settings | None = None,
+    between: Sequence[Artifact] = (),
 ) -> Report:
     """Compare two open artefacts.
 
@@ -84,11 +90,12 @@ def compare_artifacts(
         new: The artefact NEW.
         comparators: The analyses to run, in order.
         settings: Selection, tolerances and resources.
+        between: Artefacts between OLD and NEW, for analyses of a series.
 
     Raises:
         LoadError: If a file changed or shrank while it was read.
     """
-    from diffai_core.comparators import run_comparator
+    from diffai_core.comparators import run_comparators
     from diffai_core.engine import PassPlan, run_pass
     from diffai_core.folds import plan_folds
     from diffai_core.workers import Workers
@@ -108,27 +115,27 @@ def compare_artifacts(
     )
     results = tuple(run_pass(plan, _selected(pair_tensors(old.tensors, new.tensors), settings.keys)))
     with Workers(plan.budget.workers) as workers:
-        comparison = Comparison(old, new, results, settings.keys, settings.tolerances, workers.map)
-        runs = [
-            run_comparator(
-                registered,
-                comparison,
-                settings.plugin_options.get(registered.spec.name, {}),
-                folds.broken,
-                settings.on_failure,
-            )
-            for registered in comparators
-        ]
-    old.check_unchanged()
-    new.check_unchanged()
+        comparison = Comparison(
+            old,
+            new,
+            results,
+            settings.keys,
+            settings.tolerances,
+            between=tuple(between),
+            mapper=workers.map,
+            meter=settings.meter,
+        )
+        runs = run_comparators(comparators, comparison, settings.plugin_options, folds.broken, settings.on_failure)
+    for artifact in comparison.series:
+        artifact.check_unchanged()
     return _report(old, new, results, runs, settings)
 
 
 def _selected(pairs: Sequence[TensorPair], keys: KeyFilter) -> Sequence[TensorPair]:
-    """Return the pairs of which either name is looked at."""
+    """Return the pairs of which either tensor is looked at."""
     if not keys.active:
         return pairs
-    return [pair for pair in pairs if any(keys.keeps(ref.name) for ref in (pair.old, pair.new) if ref is not None)]
+    return [pair for pair in pairs if any(keys.keeps_tensor(ref) for ref in (pair.old, pair.new) if ref is not None)]
 
 
 def _unreadable(result: PairResult) -> Finding:
@@ -177,6 +184,7 @@ def _report(
     findings = (
         *map(_damaged, (*old.errors, *new.errors)),
         *chain.from_iterable(_foreign(side, fail=settings.fail_on_unsafe) for side in (old, new)),
+        *(ignored_state(old, new) if settings.keys.ignore_optimizer_state else ()),
         *(_unreadable(result) for result in results if result.reason),
         *(_not_measured(result) for result in results if result.not_measured),
         *(finding for run in runs for finding in run.findings),
@@ -216,6 +224,9 @@ def _exit_code(identity: Identity, findings: Sequence[Finding], not_compared: Se
     levels = {finding.level for finding in findings}
     if "error" in levels:
         return 2
+    gates = [finding.values["passed"] for finding in findings if finding.kind == GATE]
+    if gates:
+        return 1 if False in gates else 3 if None in gates or not_compared else 0
     if identity is Identity.DIFFERENT or "change" in levels:
         return 1
     return 3 if not_compared else 0

@@ -18,6 +18,8 @@ OptionKind = Literal["flag", "integer", "number", "text", "choice", "regex"]
 Facet = Literal["tensors", "tree", "tables", "graph"]
 Scope = Literal["changed", "paired", "all"]
 ReportForm = Literal["document", "results"]
+Stage = Literal["measure", "judge", "report"]
+"""When a comparator runs: on its own, on what those found, or on what all others found."""
 ReadingWay = Literal["auto", "mmap", "read"]
 """How to get at the bytes of files: through maps, by reading into buffers, or as it suits the file."""
 
@@ -41,6 +43,8 @@ class Option:
         choices: The allowed words of a ``choice``.
         multiple: Whether the option may be repeated; the value is then a tuple.
         metavar: Placeholder in the help, for instance ``REGEX``.
+        check: Of a ``text``: ``package.module:function``, called with each text before the run; it raises a
+            ``UsageError`` where the text means nothing, and what it returns is not used. Import nothing heavy there.
 
     The target finds the value under the name with underscores: ``options["precision_loss_threshold"]``.
     """
@@ -52,6 +56,7 @@ class Option:
     choices: tuple[str, ...] = ()
     multiple: bool = False
     metavar: str = ""
+    check: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,10 @@ class ComparatorSpec:
         needs: Statistics of the one pass: names of the core's accumulators (``moments``, ``extrema`` …)
             or ``package.module:object`` naming a fold of the plugin's own.
         scope: Tensors for which ``needs`` are measured: ``changed`` pairs, all ``paired`` tensors, or ``all``.
+        stage: When it runs. A comparator that ``judge``s finds in ``comparison.findings`` what those that ``measure``
+            have found; one that ``report``s, also what the judges have.
+        series: Whether it has an answer for more than two artefacts; it finds them in ``comparison.series``.
+        second_look: What it reads again after the pass and what that costs, in a few words; empty if nothing.
         options: Options of this comparator.
         api: ``API_VERSION`` the plugin was written for.
     """
@@ -113,6 +122,9 @@ class ComparatorSpec:
     facets: tuple[Facet, ...] = ()
     needs: tuple[str, ...] = ()
     scope: Scope = "changed"
+    stage: Stage = "measure"
+    series: bool = False
+    second_look: str = ""
     options: tuple[Option, ...] = ()
     api: int = API_VERSION
 
@@ -128,6 +140,7 @@ class ReporterSpec:
             of the text in order, each with its own line ends.
         form: ``document`` (one report with everything) or ``results`` (the bare list of findings).
         media_type: Media type of the text, for instance ``application/json``.
+        flag: A flag that asks for it too, for instance ``markdown-output``; empty if there is none.
         options: Options of this reporter.
         api: ``API_VERSION`` the plugin was written for.
     """
@@ -137,6 +150,7 @@ class ReporterSpec:
     target: str
     form: ReportForm = "document"
     media_type: str = "text/plain"
+    flag: str = ""
     options: tuple[Option, ...] = ()
     api: int = API_VERSION
 

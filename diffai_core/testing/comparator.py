@@ -147,6 +147,7 @@ class ComparatorTests:
             assert finding.threshold_source in _SOURCES, f"{finding.kind}: source {finding.threshold_source!r}"
             assert finding.threshold is None or finding.threshold_source, f"{finding.kind}: threshold of no source"
             assert "\n" not in finding.message, f"{finding.kind}: the message is not one line"
+            assert not any("\n" in line for line in finding.detail), f"{finding.kind}: a line of detail is not one line"
             if finding.status == "not_measurable":
                 assert finding.message, f"{finding.kind}: not measurable, and the message does not name the input"
             for value in (finding.old, finding.new, finding.values, finding.null, finding.threshold):

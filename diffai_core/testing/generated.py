@@ -193,7 +193,8 @@ def plugins_page(plugins: Sequence[Member], registry: Registry) -> str:
                 _table(["Plugin", "What it is"], [[plugin.name, plugin.description] for plugin in plugins]),
                 "## Analyses\n",
                 _table(
-                    ["Analysis", "What it answers", "Switched on by", "Plugin"], _rows(registry.comparators.values())
+                    ["Analysis", "What it answers", "Switched on by", "Read again after the pass", "Plugin"],
+                    _rows(registry.comparators.values()),
                 ),
                 "## Reports\n",
                 _table(
@@ -214,6 +215,7 @@ def _rows(comparators: Iterable[Registered[ComparatorSpec]]) -> list[list[str]]:
             _code(one.spec.name),
             one.spec.title,
             "always on" if one.spec.default else _code(f"--{one.spec.name}"),
+            one.spec.second_look or "nothing",
             one.dist,
         ]
         for one in comparators
@@ -222,7 +224,8 @@ def _rows(comparators: Iterable[Registered[ComparatorSpec]]) -> list[list[str]]:
 
 def _reports(reporters: Iterable[Registered[ReporterSpec]], flag: str) -> Iterator[list[str]]:
     for one in reporters:
-        yield [_code(one.spec.name), one.spec.title, _code(f"{flag} {one.spec.name}"), one.dist]
+        flags = [f"{flag} {one.spec.name}", *([f"--{one.spec.flag}"] if one.spec.flag else [])]
+        yield [_code(one.spec.name), one.spec.title, _codes(flags), one.dist]
 
 
 def _page(title: str, introduction: str, body: str) -> str:
