@@ -135,7 +135,9 @@ def _compare(
     registry: Registry, plugins: PluginOptions, params: Params, kernel: Kernel, paths: tuple[str, ...]
 ) -> Report:
     values = plugins.values(params)
-    enabled = registry.comparators if params["all_analyses"] else plugins.enabled(params)
+    enabled = set(plugins.enabled(params))
+    if params["all_analyses"]:
+        enabled.update(name for name, registered in registry.comparators.items() if not registered.spec.gate)
     rules = FolderRules(params["recursive"], params["include"], params["exclude"])
     with Progress(shown=streams.is_terminal(sys.stderr) and not params["quiet"]) as progress:
         settings = Settings(

@@ -71,7 +71,7 @@ def core_options() -> dict[str, list[click.Parameter]]:
             option("--no-color", is_flag=True, help="No colours, as with NO_COLOR set."),
             option("--debug", is_flag=True, help="Show the traceback of an error."),
         ],
-        "Analyses": [option("--all", "all_analyses", is_flag=True, help="Run every installed analysis.")],
+        "Analyses": [option("--all", "all_analyses", is_flag=True, help="Run every installed analysis but gates.")],
         "Performance": [
             option(
                 "--jobs",

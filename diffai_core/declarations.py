@@ -152,8 +152,9 @@ def _comparator_problems(spec: ComparatorSpec, statistics: frozenset[str]) -> It
         yield f"scope {spec.scope!r} is none of {', '.join(get_args(Scope))}"
     if spec.stage not in get_args(Stage):
         yield f"stage {spec.stage!r} is none of {', '.join(get_args(Stage))}"
-    if not isinstance(spec.series, bool):
-        yield f"series {spec.series!r} is neither True nor False"
+    for name, value in (("gate", spec.gate), ("series", spec.series)):
+        if not isinstance(value, bool):
+            yield f"{name} {value!r} is neither True nor False"
     if spec.second_look != "":
         yield from _sentence_problems("second_look", spec.second_look, full_stop=False)
     not_texts = list(_text_tuple_problems("needs", spec.needs))

@@ -109,6 +109,7 @@ class ComparatorSpec:
         scope: Tensors for which ``needs`` are measured: ``changed`` pairs, all ``paired`` tensors, or ``all``.
         stage: When it runs. A comparator that ``judge``s finds in ``comparison.findings`` what those that ``measure``
             have found; one that ``report``s, also what the judges have.
+        gate: Whether it answers as a gate, so that the exit code is its answer; ``--all`` does not ask for it.
         series: Whether it has an answer for more than two artefacts; it finds them in ``comparison.series``.
         second_look: What it reads again after the pass and what that costs, in a few words; empty if nothing.
         options: Options of this comparator.
@@ -123,6 +124,7 @@ class ComparatorSpec:
     needs: tuple[str, ...] = ()
     scope: Scope = "changed"
     stage: Stage = "measure"
+    gate: bool = False
     series: bool = False
     second_look: str = ""
     options: tuple[Option, ...] = ()
