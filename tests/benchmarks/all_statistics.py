@@ -40,7 +40,7 @@ def main() -> int:
     everything = Registered(spec, "everything", "everything", "0")
     kernel = choose_kernel(registry).kernel
     report = compare_paths(
-        sys.argv[1], sys.argv[2], registry, [*choose_comparators(registry), everything], Settings(kernel=kernel)
+        sys.argv[1:3], registry, [*choose_comparators(registry), everything], Settings(kernel=kernel)
     )
     print(report.verdict)
     assert not [finding for finding in report.findings if finding.level == "error"]
