@@ -13,7 +13,7 @@ import pytest
 from diffai_core.discovery import FoundPlugin, find_plugins
 from diffai_core.lazy import resolve
 from diffai_core.registry import build_registry
-from diffai_core.specs import KernelSpec, LoaderSpec
+from diffai_core.specs import KernelSpec, LoaderSpec, options_of
 from diffai_core.testing.subject import declared
 
 if TYPE_CHECKING:
@@ -83,6 +83,13 @@ class PluginTests:
                     inspect.signature(function).bind(*arguments)
                 except TypeError as error:
                     pytest.fail(f"{target} cannot be called with {len(arguments)} arguments: {error}")
+
+    def test_checks_of_options_take_a_text(self) -> None:
+        """Each ``check`` is there and takes one text."""
+        for spec in declared(self.module):
+            for option in options_of(spec):
+                if option.check:
+                    inspect.signature(resolve(option.check, self.module.__name__)).bind("")
 
     def test_the_entry_point_is_installed(self) -> None:
         """The installed metadata names the module in the group ``diffai``."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffai_core.options import plugin_options
-from diffai_core.plugin import ComparatorSpec, LoaderSpec, Option, ReporterSpec
+from diffai_core.options import checked_value, plugin_options
+from diffai_core.plugin import ComparatorSpec, LoaderSpec, Option, PluginError, ReporterSpec, UsageError
 from diffai_core.registry import build_registry
 
 KINDS = (
@@ -287,3 +287,30 @@ def test_an_option_of_an_analysis_that_does_not_run_is_said_to_have_no_effect(fo
     assert options.without_effect(parse(options, "--depth", "3")) == [
         "--depth has no effect without --signs or --flips"
     ]
+
+
+CHECKED = Option(
+    "rule", "A rule.", kind="text", default=(), multiple=True, metavar="RULE", check="diffai_core.values:regex"
+)
+
+
+def test_a_text_that_its_plugin_does_not_understand_is_refused_before_the_run(found):
+    options = options_of(found("load-a", diffai_loaders=[loader("a", CHECKED)]))
+    assert "'a(' is not a regular expression" in error_of(options, "--rule", "a+", "--rule", "a(")
+    assert options.values(parse(options, "--rule", "a+").params)[("loader", "a")] == {"rule": ("a+",)}
+
+
+def test_a_text_given_in_python_is_checked_by_its_plugin_too():
+    assert checked_value(CHECKED, ["a+"]) == ("a+",)
+    with pytest.raises(UsageError, match="is not a regular expression"):
+        checked_value(CHECKED, ["a("])
+    with pytest.raises(UsageError, match="3 is not a text"):
+        checked_value(CHECKED, [3])
+
+
+def test_a_check_that_fails_is_an_error_that_names_the_option(found):
+    fails = Option("rule", "A rule.", kind="text", default=None, check="math:sqrt")
+    with pytest.raises(PluginError, match="--rule: its check failed .TypeError: must be real number, not str.; report"):
+        checked_value(fails, "x")
+    with pytest.raises(PluginError, match="--rule: has no module 'absent'"):
+        checked_value(Option("rule", "A rule.", kind="text", default=None, check="absent:f"), "x")
