@@ -38,13 +38,16 @@ class Hyperparameter:
 
 
 _CONTAINERS = re.compile(
-    r"""(?: \w+_)? (?: args | arguments | hparams | hyper_?-?parameters | hyperparams | params | config | cfg | opts? | flags
-        | settings | options ) (?: \.(?: json | ya?ml | toml | bin ) )? | __metadata__""",
+    r"""(?: \w+_)? (?: args | arguments | hparams | hyper_?-?parameters | hyperparams | params | config | cfg | opts?
+        | flags | settings | options ) (?: \.(?: json | ya?ml | toml | bin ) )? | __metadata__""",
     re.VERBOSE | re.IGNORECASE,
 )
 _NOT_SETTINGS = frozenset(
     {"higher_is_better", "versions", "n-shot", "task_hashes", "pretty_env_info", "label2id", "id2label"}
 )
+
+_OF_RUNS = frozenset({"results", "log_history", "metrics", "callbacks", "state_dict", "global_step", "epoch"})
+"""Keys of what a run leaves behind, which is no configuration as a whole."""
 
 _PATHS = re.compile(
     r"(?:^|[_./-])(?:dirs?|directory|folders?|paths?|files?|filename|output|checkpoint_name|cache|uri|urls?|root"
@@ -115,7 +118,7 @@ def find_hyperparameters(tree: Mapping[str, Any], *, is_settings: bool) -> tuple
     for key, entry in containers(tree):
         if any(entry.path.startswith(path) for path in inside):
             continue
-        if (key and _CONTAINERS.fullmatch(key)) or (not key and is_settings):
+        if (key and _CONTAINERS.fullmatch(key)) or (not key and is_settings and not tree.keys() & _OF_RUNS):
             inside.append(entry.path)
             for name, leaf in _leaves(entry, as_text=key == "__metadata__"):
                 if len(found) < _MAX_SETTINGS:

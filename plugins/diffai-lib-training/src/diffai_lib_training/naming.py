@@ -8,6 +8,7 @@ does not, only if no other tensor has its shape.
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "position_ids", "relative_position_index")
 _NOT_MODELS = ("callbacks.", "loops.", "rng_state", "scaler.", "amp_scaler.", "lr_scheduler")
+_STATE = re.compile(r"\bstate\.\w+\.(?:__key__|exp_avg|exp_avg_sq|momentum_buffer|square_avg|step|sum)$")
 _MAX_GROUPS = 3
 
 
@@ -56,7 +58,7 @@ def _by_key(keys: Keys, tensors: Mapping[str, TensorRef]) -> dict[str, str]:
     wanted = {key for key in keys if not key.isdecimal()} - named.keys()
     doubled: set[str] = set()
     for name, ref in tensors.items() if wanted else ():
-        if not ref.is_parameter or name.endswith(".__key__"):
+        if not ref.is_parameter or _STATE.search(name):
             continue
         rest = name
         while rest:
@@ -82,7 +84,7 @@ def _models(artifact: Artifact, n_keys: int) -> Iterator[list[_Weight]]:
 def _parameters(artifact: Artifact) -> Iterator[tuple[str, TensorRef]]:
     storages = set()
     for name, ref in artifact.tensors.items():
-        if not ref.is_parameter or ref.dtype.kind not in {"float", "complex"} or name.endswith(".__key__"):
+        if not ref.is_parameter or ref.dtype.kind not in {"float", "complex"} or _STATE.search(name):
             continue
         if name.rpartition(".")[2] in _BUFFERS or name.startswith(_NOT_MODELS) or ref.storage in storages:
             continue

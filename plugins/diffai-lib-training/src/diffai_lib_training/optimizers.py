@@ -9,7 +9,7 @@ from diffai_lib_training.naming import name_parameters
 from diffai_lib_training.tree import Entry, below, containers, number, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from diffai_core.plugin import Artifact, TensorRef
 
@@ -122,12 +122,9 @@ class Optimizer:
 
 def find_optimizers(artifact: Artifact) -> tuple[Optimizer, ...]:
     """Return the optimizers of an artefact; nothing is read but names and shapes."""
-    slots = _tensors_by_optimizer(artifact.tensors)
-    found: list[Optimizer] = []
-    for _, entry in containers(artifact.tree):
-        if _has_groups(entry.value):
-            prefix = _tensor_prefix(entry.path)
-            found.append(_optimizer(entry, slots.pop(prefix, {}), artifact))
+    entries = {_tensor_prefix(entry.path): entry for _, entry in containers(artifact.tree) if _has_groups(entry.value)}
+    slots = _tensors_by_optimizer(artifact.tensors, entries.keys())
+    found = [_optimizer(entry, slots.pop(prefix, {}), artifact) for prefix, entry in entries.items()]
     for prefix, states in slots.items():  # state whose groups are stored elsewhere, or flat, or not at all
         found.append(_optimizer(Entry(prefix, {}), states, artifact))
     return tuple(found)
@@ -151,12 +148,17 @@ def _tensor_prefix(path: str) -> str:
     return path.replace('["', ".").replace('"]', "").replace("[", ".").replace("]", "")
 
 
-def _tensors_by_optimizer(tensors: Mapping[str, TensorRef]) -> dict[str, dict[str, dict[str, TensorRef]]]:
-    """Return the state tensors by optimizer, parameter and slot, read off their names."""
+def _tensors_by_optimizer(
+    tensors: Mapping[str, TensorRef], known: Container[str]
+) -> dict[str, dict[str, dict[str, TensorRef]]]:
+    """Return the state tensors by optimizer, parameter and slot, read off their names.
+
+    Args:
+        tensors: All tensors.
+        known: What stands before the names of tensors of an optimizer whose groups are in the tree.
+    """
     found: dict[str, dict[str, dict[str, TensorRef]]] = {}
     for name, ref in tensors.items():
-        if ref.role != "optimizer" and not name.endswith(".__key__"):
-            continue
         file, colon, inner = name.rpartition(":")
         if inner.startswith("state."):
             prefix, rest = file + colon, inner.removeprefix("state.")
@@ -165,6 +167,8 @@ def _tensors_by_optimizer(tensors: Mapping[str, TensorRef]) -> dict[str, dict[st
             prefix = file + colon + prefix
             if not divider:
                 continue
+        if ref.role != "optimizer" and not name.endswith(".__key__") and prefix not in known:
+            continue
         key, _, slot = rest.rpartition(".")
         if key:
             found.setdefault(prefix, {}).setdefault(key, {})[slot] = ref

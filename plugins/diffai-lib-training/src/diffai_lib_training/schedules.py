@@ -44,7 +44,7 @@ def _rates(scheduler: Scheduler, position: int, groups: Sequence[State]) -> tupl
         return _sequential(scheduler, position, groups)
     if scheduler.kind == "chained":
         return _chained(scheduler, position, groups)
-    if scheduler.kind == "one-cycle":
+    if scheduler.kind == "one-cycle" and groups:
         return tuple(_one_cycle(scheduler.state, group, position) for group in groups)
     if scheduler.kind == "cyclic":
         return _cyclic(scheduler, position)
@@ -75,6 +75,8 @@ def _cosine(state: State, base: float, position: int) -> float:
 
 def _cosine_restarts(state: State, base: float, position: int) -> float:
     first, factor = _count(state, "T_0"), _count(state, "T_mult")
+    if not first:
+        raise _Missing
     start, length = 0, first
     if factor <= 1:
         start = position // first * first
