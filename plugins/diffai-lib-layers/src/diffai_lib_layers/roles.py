@@ -45,9 +45,9 @@ def _by_words(words: list[str], *, in_block: bool) -> str:
     contexts = _contexts(words)
     for depth in range(len(words) - 1, -1, -1):
         word = words[depth]
-        found = _of_word(word, contexts[depth], in_block=in_block)
+        found = _of_word(word, contexts[depth], IN_BLOCK if in_block else OUTSIDE)
         if found is None and word[-1:].isdigit():
-            found = _of_word(_NUMBER.sub("", word), contexts[depth], in_block=in_block)
+            found = _of_word(_NUMBER.sub("", word), contexts[depth], {})
         if found is not None:
             return found
     if any(map(_STATE_SPACE_WORD.fullmatch, words)):
@@ -72,14 +72,14 @@ def _contexts(words: list[str]) -> list[dict[str, str] | None]:
     return found
 
 
-def _of_word(word: str, context: dict[str, str] | None, *, in_block: bool) -> str | None:
+def _of_word(word: str, context: dict[str, str] | None, without: dict[str, str]) -> str | None:
+    """Return what a word says in its context; ``without`` is what it says in none."""
     if word in EXACT:
         return EXACT[word]
     if context is not None and word in context:
         return context[word]
-    fallback = IN_BLOCK if in_block else OUTSIDE
-    if context is None and word in fallback:
-        return fallback[word]
+    if context is None and word in without:
+        return without[word]
     if _BATCH_NORM.fullmatch(word):
         return "bn"
     if _NORM.fullmatch(word):

@@ -129,6 +129,8 @@ def _kernel_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (outputs, inputs) of a kernel of more dimensions: of an attention by heads, or of a convolution."""
     if len(shape) == _CONVOLUTION and place(name).base in {"q", "k", "v"}:
         return shape[1] * shape[2], shape[0]
+    if len(shape) > _CONVOLUTION and "depthwise" in name.lower():
+        return shape[-1] * shape[-2], math.prod(shape[:-2])
     return shape[-1], math.prod(shape[:-1])
 
 

@@ -59,16 +59,17 @@ RUNNING = words("running_mean running_var num_batches_tracked")
 """Parts that only batch norms have."""
 
 EXACT = _table(
-    q="q q_proj query to_q wq q_lin attn_q query_proj q_linear query_dense add_q_proj q_attn",
-    k="k k_proj key to_k wk k_lin attn_k key_proj k_linear key_dense add_k_proj",
-    v="v v_proj value to_v wv v_lin attn_v value_proj v_linear value_dense add_v_proj",
+    q="q q_proj query to_q wq q_lin attn_q cross_attn_q query_proj q_linear query_dense add_q_proj q_attn",
+    k="k k_proj key to_k wk k_lin attn_k cross_attn_k key_proj k_linear key_dense add_k_proj",
+    v="v v_proj value to_v wv v_lin attn_v cross_attn_v value_proj v_linear value_dense add_v_proj",
     qkv="qkv c_attn query_key_value wqkv qkv_proj attn_qkv to_qkv qkv_linear to_added_qkv in_proj_qkv",
     kv="kv to_kv kv_proj key_value kv_linear",
     q_a="q_a_proj attn_q_a q_a",
     q_b="q_b_proj attn_q_b q_b",
     kv_a="kv_a_proj_with_mqa attn_kv_a_mqa kv_a kv_a_proj",
     kv_b="kv_b_proj attn_kv_b kv_b attn_k_b attn_v_b",
-    o="o o_proj attn_output to_out out_lin attention_output to_add_out attn_out o_linear",
+    o="o o_proj attn_output attn_o cross_attn_o cross_attn_output"
+    " to_out out_lin attention_output to_add_out attn_out o_linear",
     gate="gate_proj ffn_gate wi_0 ffn_gate_shexp ffn_gate_exps",
     up=(
         "up_proj ffn_up wi_1 wi ffn_up_shexp ffn_up_exps dense_h_to_4h c_fc lin1 linear1 intermediate_dense "
@@ -99,7 +100,7 @@ EXACT = _table(
         "logit_scale layer_scale layerscale layer_scale1 layer_scale2 ls1 ls2 lambda_1 lambda_2 lambda1 gamma_1 "
         "gamma_2 layer_scalar scale_shift_table cls_scale layer_output_scale temperature gamma_xca gamma"
     ),
-    ssm="x_proj dt_proj a_log dt_bias ssm_in ssm_out ssm_x ssm_dt ssm_a ssm_d ssm_conv1d",
+    ssm="x_proj dt_proj a_log dt_bias ssm_in ssm_out ssm_x ssm_dt ssm_a ssm_d",
     rnn="lstm gru rnn lstm_cell gru_cell simple_rnn simple_rnn_cell",
     conv="downsample_conv stem patch_embed patch_embeddings patch_embedding",
 )
