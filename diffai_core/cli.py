@@ -82,7 +82,11 @@ def _message(error: BaseException) -> str:
 def _usage_message(error: click.ClickException) -> str:
     import click
 
+    from diffai_core.known import KNOWN_FLAGS
+
     if isinstance(error, click.NoSuchOption):
+        if error.option_name in KNOWN_FLAGS:
+            return f"{error.option_name}: no installed plugin adds it; pip install {KNOWN_FLAGS[error.option_name]}"
         return f"{error.option_name}: no such option{did_you_mean(error.option_name, _long_options(error.ctx))}"
     if isinstance(error, click.BadParameter) and error.param is not None:
         names = error.param.opts or [error.param.human_readable_name]

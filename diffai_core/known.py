@@ -182,3 +182,26 @@ KNOWN_REPORTS = {
     "junit-xml": "diffai-report-junit",
 }
 """The distribution that writes each report format."""
+
+_ANALYSES = {
+    "anomalies": ("anomaly-detection",),
+    "architecture": ("architecture-comparison", "model-type", "param-efficiency-analysis"),
+    "attention": ("attention-analysis", "attention-pattern-diff", "head-importance"),
+    "embeddings": ("clustering-change", "embedding-analysis", "similarity-matrix"),
+    "gradients": ("compare-gradients", "gradient-analysis"),
+    "hyperparameters": ("hyperparameter-comparison", "hyperparameter-impact", "learning-rate-analysis"),
+    "layer-impact": ("show-layer-impact",),
+    "learning": ("convergence-analysis", "learning-progress"),
+    "quantization": ("precision-loss-threshold", "quantization-analysis", "quantization-aware"),
+    "regression": ("alert-on-degradation", "fail-if", "regression-test"),
+    "report": ("generate-report", "include-charts"),
+    "resources": ("inference-speed-estimate", "memory-analysis", "performance-impact-estimate"),
+    "review": ("change-summary", "deployment-readiness", "review-friendly", "risk-assessment"),
+    "sparsity": ("show-size-reduction", "sparsity-analysis"),
+    "tensors": ("diff-only", "show-structure", "sort-by-change-magnitude", "stats", "tensor-details"),
+}
+KNOWN_FLAGS = {
+    **{f"--{flag}": f"diffai-compare-{name}" for name, flags in _ANALYSES.items() for flag in flags},
+    "--markdown-output": "diffai-report-markdown",
+}
+"""The distribution that adds each flag, for those that are not installed."""
