@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from diffai_core.artifact import TensorRef
 
-_TRAINING_STATE = re.compile(
-    r"""(?: ^ | [./:\]"] )
-        (?: optim | optimizers? | optimizer[-_]states? | optimizer[-_]state[-_]dict | opt[-_]state
-          | (?:lr[-_])?schedulers? (?:[-_]state[-_]dict)? | (?:grad|loss|amp)?[-_]?scaler (?:[-_]state[-_]dict)?
-          | (?:\w+[-_])?rng[-_]states? (?:_\d+)? )
-        (?: $ | [.\["] | \.(?:pt|pth|bin|safetensors)\b )""",
-    re.VERBOSE | re.IGNORECASE,
-)
+
+@lru_cache(maxsize=1)
+def _training_state() -> re.Pattern[str]:
+    """Compile it when it is asked for: no start has to wait for it."""
+    return re.compile(
+        r"""(?: ^ | [./:\]"] )
+            (?: optim | optimizers? | optimizer[-_]states? | optimizer[-_]state[-_]dict | opt[-_]state
+              | (?:lr[-_])?schedulers? (?:[-_]state[-_]dict)? | (?:grad|loss|amp)?[-_]?scaler (?:[-_]state[-_]dict)?
+              | (?:\w+[-_])?rng[-_]states? (?:_\d+)? )
+            (?: $ | [.\["] | \.(?:pt|pth|bin|safetensors)\b )""",
+        re.VERBOSE | re.IGNORECASE,
+    )
 
 
 def is_training_state(key: str) -> bool:
@@ -26,7 +31,7 @@ def is_training_state(key: str) -> bool:
         >>> [is_training_state(key) for key in ("optimizer.state.0.exp_avg", "rng_state", "optimizer_head.weight")]
         [True, True, False]
     """
-    return _TRAINING_STATE.search(key) is not None
+    return _training_state().search(key) is not None
 
 
 @dataclass(frozen=True)
