@@ -1,0 +1,3 @@
+"""Compare attention heads by their circuits."""
+
+from __future__ import annotations

@@ -1,0 +1,112 @@
+"""Where the heads of the first layer look by position alone, in models with a learned table of positions.
+
+The rows of the table stand for the inputs: ``softmax(P Q.T K P.T / sqrt(head_dim))``, averaged by distance. It is told
+of the first layer only: further up, inputs hold what the layers below have written, and the weights do not say what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from diffai_compare_attention.factors import CircuitReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from diffai_compare_attention.circuits import Circuit
+    from diffai_compare_attention.factors import Side
+    from diffai_compare_attention.measure import LayerMeasure
+    from diffai_compare_attention.survey import Survey
+
+    Reals = NDArray[np.float64]
+
+N_POSITIONS = 256
+"""Positions looked at, from the first: enough for the reach of a head that looks at neighbours."""
+
+
+class _Profile(NamedTuple):
+    """How a head divides its attention among distances.
+
+    Args:
+        shares: Mean share of each distance, shape ``(2 * n - 1,)``: key less query, from ``1 - n`` to ``n - 1``.
+        n: Number of positions.
+    """
+
+    shares: Reals
+    n: int
+
+    @property
+    def offset(self) -> int:
+        """The distance with the largest share; negative looks back."""
+        return int(self.shares.argmax()) - (self.n - 1)
+
+    @property
+    def span(self) -> float:
+        """Mean distance in tokens, without direction."""
+        return float(self.shares @ np.abs(np.arange(1 - self.n, self.n)))
+
+
+def first_layer_profiles(found: Survey, good: Sequence[LayerMeasure]) -> tuple[list[dict[str, Any]], str]:
+    """Return a record for each head of the first layer, or none and the reason."""
+    pair = next((pair for pair in found.pairs if pair.new.layer.block in {0, None}), None)
+    measured = next((one for one in good if pair is not None and one.key == pair.key), None)
+    if pair is None or measured is None:
+        return [], "span_change needs the first layer"
+    sides = (pair.old, pair.new)
+    if any(side.positions.way != "learned" or side.positions.table is None for side in sides):
+        return [], f"span_change needs a learned table of positions ({found.positions.way} here)"
+    if found.looks_ahead is None:
+        return [], "span_change needs a configuration that says whether tokens see those behind them"
+    profiles = [_profiles(side, ahead=found.looks_ahead) for side in sides]
+    if any(one is None for one in profiles):
+        return [], "span_change needs a table as wide as the queries, of finite numbers"
+    return [_row(head, *profiles) for head in measured.heads], ""
+
+
+def _row(head: dict[str, Any], old: list[_Profile] | None, new: list[_Profile] | None) -> dict[str, Any]:
+    assert old is not None
+    assert new is not None
+    after = new[head["head"]]
+    before = old[head["old_head"]] if head["old_head"] is not None else None
+    return {
+        "head": head["head"],
+        "offset": after.offset,
+        "offset_old": None if before is None else before.offset,
+        "span": after.span,
+        "span_old": None if before is None else before.span,
+        "profile_distance": None if before is None or before.n != after.n else _distance(before, after),
+    }
+
+
+def _distance(old: _Profile, new: _Profile) -> float:
+    """Return the total variation distance: the share of attention that goes elsewhere."""
+    return 0.5 * float(np.abs(old.shares - new.shares).sum())
+
+
+def _profiles(side: Side, *, ahead: bool) -> list[_Profile] | None:
+    table = side.positions.table
+    assert table is not None
+    reader = CircuitReader(side, "qk")
+    if reader.widths != (table.shape[1], table.shape[1]):
+        return None
+    n = min(N_POSITIONS, table.shape[0])
+    positions = np.ones((n, table.shape[1] + 1))
+    positions[:, :-1] = table.read().reshape(table.shape)[:n]
+    if not np.isfinite(positions).all():
+        return None
+    return [_profile(positions, reader.circuit(head), ahead=ahead) for head in range(reader.n_heads)]
+
+
+def _profile(positions: Reals, circuit: Circuit, *, ahead: bool) -> _Profile:
+    n, dim = len(positions), circuit.left.shape[0]
+    scores = (positions @ circuit.left.T) @ (positions @ circuit.right.T).T / dim**0.5
+    if not ahead:
+        scores[np.triu_indices(n, 1)] = -np.inf
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    shares = np.array([np.trace(weights, offset) for offset in range(1 - n, n)]) / n
+    return _Profile(shares, n)
