@@ -255,7 +255,7 @@ def test_charts_are_their_data_with_bars_or_shades():
         "type": "heat_map",
         "title": "change | by block",
         "columns": ["block", "q", "mlp"],
-        "rows": [["0", -4.0, None], ["1", -1.0, -2.5]],
+        "rows": [["0", -4.0, "="], ["1", -1.0, -2.5]],
     }
     bars = {
         "type": "bar",
@@ -264,9 +264,11 @@ def test_charts_are_their_data_with_bars_or_shades():
         "columns": ["w", "share"],
         "rows": [["a", 0.5], ["b", 1]],
     }
-    text = written(Finding("include_charts", level="info", values={"charts": [heat_map, bars]}))
-    assert headings(text)[1:] == ["Charts", "change | by block", "energy"]
-    assert tables(text)[1][1:] == [["0", "· -4", ""], ["1", "█ -1", "▒ -2.5"]]
+    bins = {"type": "histogram", "title": "w", "columns": ["from", "to", "OLD", "NEW"], "rows": [[0, 1, 0.5, 0.25]]}
+    text = written(Finding("include_charts", level="info", values={"charts": [heat_map, bars, bins]}))
+    assert headings(text)[1:] == ["Charts", "change | by block", "energy", "w"]
+    assert tables(text)[3][1:] == [["0", "1", "0.5", "0.25", "█" * 16, "█" * 8]]
+    assert tables(text)[1][1:] == [["0", "░ -4", "="], ["1", "█ -1", "▒ -2.5"]]
     assert tables(text)[2][1:] == [["a", "0.5", "█" * 8], ["b", "1", "█" * 16]]
 
 

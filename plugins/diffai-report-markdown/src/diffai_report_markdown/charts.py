@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from diffai_report_text.literals import name
 from diffai_report_text.numbers import measure
 
 from diffai_report_markdown.analyses import further, shown
-from diffai_report_markdown.marks import heading, paragraph, prose, table
+from diffai_report_markdown.marks import code, heading, paragraph, prose, table
 from diffai_report_markdown.view import MOST_CHANGES, View
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WIDTH = 16
-_HAVE_BARS = frozenset({"bar", "histogram"})
 _SHADES = "·░▒▓█"
 
 
@@ -28,9 +28,11 @@ def charts(findings: Sequence[Finding], view: View) -> Iterator[str]:
     for finding in findings:
         yield heading(2, "Charts")
         yield paragraph(prose(finding.message))
-        for chart in _charts_of(finding):
+        found = _charts_of(finding)
+        for chart in found:
             yield from _chart(chart, view)
-        yield from further(finding)
+        if not found:  # else the further lines say the same
+            yield from further(finding)
 
 
 def _charts_of(finding: Finding) -> list[Mapping[str, Any]]:
@@ -48,34 +50,43 @@ def _chart(chart: Mapping[str, Any], view: View) -> Iterator[str]:
     if not columns or not rows:
         return
     some = view.some(rows, MOST_CHANGES)
-    with_bars = kind in _HAVE_BARS
-    heads = [*map(prose, columns), *([""] if with_bars else [])]
-    scale = max((abs(row[-1]) for row in rows if row and _is_number(row[-1])), default=0.0)
-    cells = _shaded(some) if kind == "heat_map" else [[_cell(value) for value in row] for row in some]
-    bars = [[_bar(row[-1], scale)] if with_bars and row else [] for row in some]
-    numbers = range(1, len(columns))
-    width = len(heads)
-    filled = ([*row, *bar, *[""] * width][:width] for row, bar in zip(cells, bars, strict=True))
-    yield from table(heads, filled, numbers=numbers)
+    series = _series(kind, columns)
+    heights = [abs(row[number]) for row in rows for number in series if number < len(row) and _is_number(row[number])]
+    heads = [*map(prose, columns), *("" for _ in series)]
+    filled = ([*_cells(kind, row, len(columns)), *_bars(row, series, max(heights, default=0.0))] for row in some)
+    yield from table(heads, filled, numbers=range(1, len(columns)))
     yield paragraph(view.more(len(rows) - len(some), "rows"))
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return prose(value)
     return prose(measure(value)) if _is_number(value) else "" if value is None else shown(value, View())
 
 
-def _shaded(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Return the cells of a heat map, each number with a shade of where it lies between the least and the greatest."""
-    numbers = [value for row in rows for value in row[1:] if _is_number(value)]
-    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+def _label(value: Any) -> str:
+    return code(name(value)) if isinstance(value, str) else _cell(value)
 
-    def cell(value: Any) -> str:
-        if not _is_number(value):
-            return _cell(value)
-        share = (value - low) / (high - low) if high > low else 1.0
-        return f"{_SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)]} {_cell(value)}"
 
-    return [[_cell(row[0]), *map(cell, row[1:])] if row else [] for row in rows]
+def _series(kind: str, columns: Sequence[str]) -> range:
+    """Return the columns that get a bar: every series of a histogram, the last column of bars."""
+    first = {"histogram": 2, "bar": len(columns) - 1}.get(kind, len(columns))
+    return range(first, len(columns))
+
+
+def _cells(kind: str, row: Sequence[Any], width: int) -> list[str]:
+    """Return the cells of a row; in a heat map each number has its shade: the darkest from -1 on."""
+    label, *values = [*row, *[None] * width][:width]
+    with_shades = kind == "heat_map"
+    return [_label(label), *(f"{_shade(value)}{_cell(value)}" if with_shades else _cell(value) for value in values)]
+
+
+def _shade(power: Any) -> str:
+    return f"{_SHADES[min(max(math.floor(power) + len(_SHADES), 0), len(_SHADES) - 1)]} " if _is_number(power) else ""
+
+
+def _bars(row: Sequence[Any], series: range, scale: float) -> list[str]:
+    return [_bar(row[number] if number < len(row) else None, scale) for number in series]
 
 
 def _bar(value: Any, scale: float) -> str:

@@ -30,7 +30,8 @@ def written_report(finding: Finding, view: View) -> Iterator[str]:
         yield from table(["finding", "evidence", "where", "status"], (_row(record, view) for record in shown))
         yield paragraph(view.more(len(found) - len(shown), "findings"))
     yield from _list("Limits", _records(values, "limits"), _limit)
-    yield from further(finding)
+    if not found:  # else the further lines say the same
+        yield from further(finding)
 
 
 def _records(values: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:

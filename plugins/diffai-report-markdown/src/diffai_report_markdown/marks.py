@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _LIVE = re.compile(r"\S*(?:@\w|#\d|://|www\.|\w@)\S*", re.ASCII)
 """Words that a site turns into a mention, a reference or a link."""
 
-_SPECIAL = re.compile(r"[\\`*\[\]<>&~$]|(?<![^\W_])_|_(?![^\W_])")
-_BLOCK_START = re.compile(r"^(\s*)([-+#=](?=[-+#=\s]|$)|\d+(?=[.)](?:\s|$)))")
+_SPECIAL = re.compile(r"[\\`*\[\]<~$]|&(?=#|\w)|(?<![^\W_])_|_(?![^\W_])")
+_BLOCK_START = re.compile(r"^(\s*)(>|[-+#](?=[-+#\s]|$)|\d+(?=[.)](?:\s|$)))")
 _TICKS = re.compile(r"`+")
 _LEAST_FENCE = 3
 
@@ -43,7 +43,7 @@ def prose(text: str) -> str:
 
     Example:
         >>> print(prose("a*b is <i> in fc_1.weight, see @you"))
-        a\*b is \<i\> in fc_1.weight, see `@you`
+        a\*b is \<i> in fc_1.weight, see `@you`
     """
     shown = visible(text).strip()
     pieces, end = [], 0
