@@ -72,8 +72,7 @@ def _cell(key: str) -> tuple[tuple[str, str], tuple[str, int]]:
     where = place(key)
     if where.block is None:
         return (OUTSIDE, where.role), ("", -1)
-    label = f"{where.prefix}.{where.block}" if where.prefix else str(where.block)
-    return (label, where.role), (where.prefix, where.block)
+    return (where.block_name, where.role), (where.prefix, where.block)
 
 
 def _rank(role: str) -> tuple[int, str]:

@@ -62,6 +62,13 @@ class Place(NamedTuple):
         """The block in its stack; equal for all tensors of one block."""
         return self.prefix, self.block
 
+    @property
+    def block_name(self) -> str:
+        """The block with its stack: ``model.layers.3``; empty if it is in none."""
+        if self.block is None:
+            return ""
+        return f"{self.prefix}.{self.block}" if self.prefix else str(self.block)
+
 
 def place(name: str) -> Place:
     """Return where a tensor of this name stands.
@@ -72,6 +79,8 @@ def place(name: str) -> Place:
     Example:
         >>> place("module.model.layers.3.self_attn.q_proj.weight")[:5]
         ('model.layers', 3, 'q', 'weight', 'self_attn')
+        >>> place("module.model.layers.3.self_attn.q_proj.weight").block_name
+        'model.layers.3'
         >>> place("blk.0.ffn_gate_exps.weight").base
         'gate'
     """
