@@ -176,3 +176,25 @@ def test_what_a_tensor_is_for_is_told_where_it_is_no_plain_weight() -> None:
         "w.lora_A": "adapter",
         "m": "optimizer",
     }
+
+
+def test_the_sort_key_says_which_change_is_the_largest() -> None:
+    ones = np.ones((64, 64), np.float32)
+    old = {"relative": ones[:1, :2] * 1e-3, "energy": ones, "peak": ones.copy(), "effect": ones.astype(np.float64)}
+    new = {"relative": old["relative"] * 3, "energy": ones * 1.5, "peak": ones.copy(), "effect": old["effect"] * 1.01}
+    new["peak"][5, 5] += 10
+    orders = {
+        key: [f.where for f in findings(old, new, sort_key=key) if f.kind == "tensor_stats_changed"] for key in KEYS
+    }
+    assert [orders[key][0] for key in KEYS] == ["energy", "peak", "effect"]
+    plain = findings(old, new, sort_by_change_magnitude=True)
+    assert next(f.where for f in plain if f.kind == "tensor_stats_changed") == "relative"
+
+
+KEYS = ("energy", "max_abs", "effect")
+
+
+def test_what_has_no_known_rounding_leads_when_sorted_by_effect() -> None:
+    old = {"b": np.ones(4, np.float32), "a": np.ones(4, np.int32)}
+    found = findings(old, {name: values * 2 for name, values in old.items()}, sort_key="effect")
+    assert [f.where for f in found if f.kind == "tensor_stats_changed"] == ["a", "b"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from diffai_lib_layers import rounding_of
 
 from diffai_core.plugin import BlockTensor, Quantization, dtype
-from diffai_lib_layers import rounding_of
 
 
 def ref(name, **more):

@@ -42,11 +42,37 @@ def rel_change(result: PairResult) -> float | None:
     return found
 
 
-def by_magnitude(results: Iterable[PairResult]) -> list[PairResult]:
-    """Sort by relative change, the largest first; what cannot be measured, such as a change from zero, leads."""
+def rounding_ratio(result: PairResult) -> float | None:
+    """Return the relative change in units of one rounding to the coarser dtype of the two."""
+    from diffai_lib_layers import rounding_of
+
+    change, rounding = rel_change(result), rounding_of(result.pair.old, result.pair.new)
+    return None if change is None or rounding is None else change / rounding
+
+
+def _energy(result: PairResult) -> float | None:
+    """Return the norm of the change: it sorts as its square does."""
+    moments = result.statistics.get("moments")
+    norm: float | None = None if moments is None else moments.delta.norm
+    return norm
+
+
+def _max_abs(result: PairResult) -> float | None:
+    extrema = result.statistics.get("extrema")
+    largest: float | None = None if extrema is None else extrema.max_abs_diff
+    return largest
+
+
+_MEASURES = {"rel_change": rel_change, "energy": _energy, "max_abs": _max_abs, "effect": rounding_ratio}
+"""The keys that tensors can be sorted by."""
+
+
+def by_magnitude(results: Iterable[PairResult], key: str = "rel_change") -> list[PairResult]:
+    """Sort by a measure of the change, the largest first; what has none, such as a change from zero, leads."""
+    measure = _MEASURES[key]
 
     def magnitude(result: PairResult) -> tuple[float, str]:
-        value = rel_change(result)
+        value = measure(result)
         return (-math.inf if value is None else -value, result.pair.key)
 
     return sorted(results, key=magnitude)
@@ -75,4 +101,7 @@ def is_measured(result: PairResult) -> bool:
 
 def in_order(results: Iterable[PairResult], options: Mapping[str, Any]) -> list[PairResult]:
     """Return the results by name, or by magnitude if the user asked for it."""
-    return by_magnitude(results) if options.get("sort_by_change_magnitude") else list(results)
+    key = options.get("sort_key", "rel_change")
+    if options.get("sort_by_change_magnitude") or key != "rel_change":
+        return by_magnitude(results, key)
+    return list(results)

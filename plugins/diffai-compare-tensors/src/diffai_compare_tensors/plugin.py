@@ -16,6 +16,13 @@ DIFF_ONLY = Option("diff-only", "With --show-structure, list only what differs."
 SORT = Option(
     "sort-by-change-magnitude", "Sort changed tensors by relative change, the largest first, instead of by name."
 )
+SORT_KEY = Option(
+    "sort-key",
+    "Sort changed tensors by this measure, the largest first; rel_change as with --sort-by-change-magnitude.",
+    kind="choice",
+    default="rel_change",
+    choices=("rel_change", "energy", "max_abs", "effect"),
+)
 
 
 @hookimpl
@@ -28,14 +35,14 @@ def diffai_comparators() -> Iterable[ComparatorSpec]:
         default=True,
         facets=("tensors",),
         needs=("changes", "moments", "extrema"),
-        options=(TENSOR_DETAILS, SORT),
+        options=(TENSOR_DETAILS, SORT, SORT_KEY),
     )
     yield ComparatorSpec(
         name="stats",
         title="Show quantiles, distances between the distributions, zeros, NaN and ULPs of each changed tensor.",
         target="diffai_compare_tensors.stats:compare",
         needs=("changes", "counts", "moments", "higher_moments", "norms", "extrema", "histograms", "ulp"),
-        options=(SORT,),
+        options=(SORT, SORT_KEY),
     )
     yield ComparatorSpec(
         name="show-structure",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_compare_tensors.describe import in_order, is_measured
+from diffai_compare_tensors.describe import in_order, is_measured, rounding_ratio
 from diffai_core.plugin import Finding
 
 if TYPE_CHECKING:
@@ -25,16 +25,6 @@ QUANTILES = {
     "q999": 0.999,
     "q1000": 1.0,
 }
-
-ROUNDING = {
-    "float32": 2.5e-8,
-    "float16": 2.07e-4,
-    "bfloat16": 1.66e-3,
-    "float8_e4m3fn": 2.65e-2,
-    "float8_e5m2": 5.3e-2,
-}
-"""Relative RMS error of one rounding to the dtype, measured on normally distributed weights (fp8 with a scale per
-tensor): the yardstick for a change that may be no more than a cast."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 _N_BINS = 24
@@ -98,7 +88,7 @@ def _pair(result: PairResult) -> dict[str, Any]:
     histograms, moments, ulp = statistics["histograms"], statistics["moments"], statistics["ulp"]
     found: dict[str, Any] = {
         "rel_change": moments.rel_change,
-        "rounding_ratio": _rounding_ratio(result),
+        "rounding_ratio": rounding_ratio(result),
         "norm_ratio": moments.norm_ratio,
         "one_minus_cos": moments.one_minus_cos,
         "centred_cos": moments.centred_cos,
@@ -113,13 +103,6 @@ def _pair(result: PairResult) -> dict[str, Any]:
         found |= {"sign_flips": ulp.sign_flips, "popcount1_share": ulp.popcount1_share}
         found |= {"delta_bits_per_element": ulp.delta_bits_per_element}
     return found
-
-
-def _rounding_ratio(result: PairResult) -> float | None:
-    """Return the relative change in units of one rounding to the coarser dtype of the two."""
-    roundings = [ROUNDING.get(ref.stored_as) for ref in (result.pair.old, result.pair.new) if ref is not None]
-    known = [rounding for rounding in roundings if rounding is not None]
-    return _over(result.statistics["moments"].rel_change, max(known)) if len(known) == len(roundings) else None
 
 
 def _over(part: float | None, whole: float | None) -> float | None:
@@ -143,7 +126,8 @@ def _drawing(histograms: Any) -> str:
         return ""
     drawn = []
     for side in (old, new):
-        heights, _ = np.histogram(side.values, bins=_N_BINS, range=(low, high), weights=side.counts)
+        bins = ((side.values - low) / (high - low) * _N_BINS).astype(int).clip(max=_N_BINS - 1)
+        heights = np.bincount(bins, weights=side.counts, minlength=_N_BINS)
         levels = np.ceil(heights / heights.max() * len(_BARS)).astype(int)
         drawn.append("".join(_BARS[level - 1] if level else " " for level in levels))
     return f"old |{drawn[0]}| new |{drawn[1]}| from {low:.3g} to {high:.3g}"

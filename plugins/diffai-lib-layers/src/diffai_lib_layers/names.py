@@ -22,6 +22,7 @@ _PART_SUFFIX = re.compile(r"(.+)_(weight|bias)")
 _RECURRENT = re.compile(r"(weight|bias)_(?:ih|hh|hr)_l\d+(?:_reverse)?|(weight|bias)_(?:ih|hh)|recurrent_kernel")
 _LORA = re.compile(r"lora_(?:embedding_)?(a|b|down|up)")
 _LORA_PROCESSOR = re.compile(r"(.+)_lora")
+_DEEPEST_ENVELOPE = 3
 _FEED_FORWARD_STEP = re.compile(r"(?:^|\.)(?:mlp|ffn?|feed_forward|net)\.(\d+)(?:\.proj)?$")
 """A layer of a feed-forward network that is known by its number: ``mlp.0``, ``ff.net.2``."""
 
@@ -122,6 +123,9 @@ def _tokens(name: str) -> tuple[str, list[str]]:
 
 
 def _n_envelopes(tokens: list[str]) -> int:
+    for word in ("state_dict", "model_state_dict"):
+        if word in tokens[:_DEEPEST_ENVELOPE] and tokens[-1] != word:
+            return tokens.index(word) + 1 + _n_envelopes(tokens[tokens.index(word) + 1 :])
     count = 0
     while count < len(tokens) - 1 and tokens[count] in ENVELOPES:
         count += 1
