@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diffai_core.accumulators.fold import NumericFold
-from diffai_core.accumulators.keys16 import N_KEYS, SPARSE, Histogram, KeyCounts, KeyFormat, float32_keys, no_keys
+from diffai_core.accumulators.keys16 import (
+    MINUS_ZERO,
+    N_KEYS,
+    SPARSE,
+    Histogram,
+    KeyCounts,
+    KeyFormat,
+    float32_keys,
+    no_keys,
+    places_by_value,
+)
 from diffai_core.layout import SMALL_STATE_BYTES
 
 if TYPE_CHECKING:
@@ -26,7 +37,8 @@ _PIECE = 8192
 """Numbers taken up at a time."""
 
 
-class Histograms(NamedTuple):
+@dataclass(frozen=True)
+class Histograms:
     """Distributions of finite values; a complex element counts as two values.
 
     Histograms of different resolution are not comparable: then, and where a side has no finite value, the
@@ -45,13 +57,13 @@ class Histograms(NamedTuple):
     @property
     def ks_d(self) -> float | None:
         """Kolmogorov-Smirnov distance between OLD and NEW, 0 to 1."""
-        shares = self._shares()
+        shares = self._shares
         return float(np.max(np.abs(np.cumsum(shares[1]) - np.cumsum(shares[2])))) if shares else None
 
     @property
     def w1(self) -> float | None:
         """Wasserstein-1 distance between OLD and NEW, in units of the values; ``None`` if a value is beyond float32."""
-        shares = self._shares()
+        shares = self._shares
         if not shares or not np.isfinite(shares[0]).all():
             return None
         gaps = np.abs(np.cumsum(shares[1]) - np.cumsum(shares[2]))[:-1]
@@ -60,21 +72,33 @@ class Histograms(NamedTuple):
     @property
     def js_bits(self) -> float | None:
         """Jensen-Shannon divergence of OLD and NEW over the keys, in bits, 0 to 1."""
-        shares = self._shares()
+        shares = self._shares
         if not shares:
             return None
         middle = (shares[1] + shares[2]) / 2
         return max(_entropy(middle) - (_entropy(shares[1]) + _entropy(shares[2])) / 2, 0.0)
 
+    @cached_property
     def _shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return all values that occur, increasing, and the share that each has in OLD and in NEW."""
+        """All values that occur, increasing, and the share that each has in OLD and in NEW."""
         old, new = self.old, self.new
         if (old.key_format, old.exact) != (new.key_format, new.exact) or not old.n or not new.n:
             return None
-        values = np.union1d(old.values, new.values)
-        shares = np.zeros((2, values.size))
-        for row, side in zip(shares, (old, new), strict=True):
-            np.add.at(row, np.searchsorted(values, side.values), side.counts / side.n)
+        places = [places_by_value(side.keys) for side in (old, new)]
+        seen = np.zeros(N_KEYS, np.bool_)
+        for of_side in places:
+            seen[of_side] = True
+        all_places = np.flatnonzero(seen)
+        rank = np.empty(N_KEYS, np.intp)
+        rank[all_places] = np.arange(all_places.size)
+        values, shares = np.empty(all_places.size), np.zeros((2, all_places.size))
+        for row, side, of_side in zip(shares, (old, new), places, strict=True):
+            values[rank[of_side]] = side.values
+            row[rank[of_side]] = side.counts / side.n
+        minus_zero, zero = places_by_value(np.array([MINUS_ZERO, 0], np.uint16))
+        if seen[minus_zero] and seen[zero]:  # one value, though two keys
+            shares[:, rank[zero]] += shares[:, rank[minus_zero]]
+            values, shares = np.delete(values, rank[minus_zero]), np.delete(shares, rank[minus_zero], axis=1)
         return values, shares[0], shares[1]
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 N_KEYS = 1 << 16
 _ALL_KEYS = np.arange(N_KEYS, dtype=np.uint16)
 _ALL_KEYS.flags.writeable = False
+MINUS_ZERO = np.uint16(0x8000)
+"""The key of -0.0: the sign alone."""
 _SIGN = 0x8000
 _INF = 0x7F80
 _SMALLEST_NORMAL = 0x80
@@ -162,6 +164,11 @@ class Histogram:
         with np.errstate(invalid="ignore"):  # both may be infinite
             between = below + (above - below) * (ranks - np.floor(ranks))
         return np.where(below == above, below, between)
+
+
+def places_by_value(keys: NDArray[np.uint16]) -> NDArray[np.intp]:
+    """Return the place of each key among all keys in order of value, that of -0.0 right before that of 0.0."""
+    return np.where(keys & MINUS_ZERO, ~keys, keys | MINUS_ZERO).astype(np.intp)
 
 
 def _by_value(
