@@ -80,8 +80,8 @@ def option_problems(option: Option) -> Iterator[str]:
         yield "metavar is not a text"
     if option.check != "":
         yield from _target_problems("check", option.check)
-        if option.kind != "text":
-            yield f"check only fits the kind 'text', not {option.kind!r}"
+        if option.kind not in _FITS or option.kind == "regex":
+            yield f"check only fits the kinds text, integer and number, not {option.kind!r}"
 
 
 def _name_problems(field: str, value: Any) -> Iterator[str]:

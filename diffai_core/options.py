@@ -194,23 +194,23 @@ def checked_value(option: Option, value: object) -> Any:
         return None
     check = values.one_of(option.choices) if option.kind == "choice" else _CHECKS[option.kind]
     if option.check:
-        check = _own_check(option)
+        check = _own_check(option, check)
     return values.several(check)(value) if option.multiple else check(value)
 
 
-def _own_check(option: Option) -> Callable[[object], str]:
-    """Return a check for a text that its plugin must understand."""
+def _own_check(option: Option, of_kind: Callable[[Any], Any]) -> Callable[[object], Any]:
+    """Return a check for a value that must be of its kind and mean something to its plugin."""
 
-    def check(value: object) -> str:
-        text = values.text(value)
+    def check(value: object) -> Any:
+        checked = of_kind(value)
         function = resolve(option.check, f"--{option.name}")
         try:
-            function(text)
+            function(checked)
         except UsageError:
             raise
         except Exception as error:
             raise PluginError(f"--{option.name}: its check failed ({error_text(error)}); report it") from error
-        return text
+        return checked
 
     return check
 
@@ -227,17 +227,19 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
     "text": values.text,
     "regex": _pattern_text,
 }
-_TYPES: dict[str, click.ParamType] = {  # type: ignore[type-arg]  # as above
-    "integer": Checked("integer", values.typed(int, values.integer)),
-    "number": Checked("number", values.typed(values.decimal, values.number)),
-    "regex": Checked("regex", _pattern_text),
+_TYPED: dict[str, Callable[[Any], Any]] = {
+    "integer": values.typed(int, values.integer),
+    "number": values.typed(values.decimal, values.number),
+    "regex": _pattern_text,
+    "text": values.text,
 }
 
 
 def _click_type(option: Option) -> Any:
-    if option.check:
-        return Checked("text", _own_check(option))
-    return click.Choice(option.choices) if option.kind == "choice" else _TYPES.get(option.kind, click.STRING)
+    if option.kind == "choice":
+        return click.Choice(option.choices)
+    check = _TYPED[option.kind]
+    return Checked(option.kind, _own_check(option, check) if option.check else check)
 
 
 class _Binder:

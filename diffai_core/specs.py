@@ -43,8 +43,9 @@ class Option:
         choices: The allowed words of a ``choice``.
         multiple: Whether the option may be repeated; the value is then a tuple.
         metavar: Placeholder in the help, for instance ``REGEX``.
-        check: Of a ``text``: ``package.module:function``, called with each text before the run; it raises a
-            ``UsageError`` where the text means nothing, and what it returns is not used. Import nothing heavy there.
+        check: Of a ``text``, ``integer`` or ``number``: ``package.module:function``, called with each value before the
+            run; it raises a ``UsageError`` where that means nothing, and what it returns is not used. Import nothing
+            heavy there.
 
     The target finds the value under the name with underscores: ``options["precision_loss_threshold"]``.
     """

@@ -84,8 +84,8 @@ class PluginTests:
                 except TypeError as error:
                     pytest.fail(f"{target} cannot be called with {len(arguments)} arguments: {error}")
 
-    def test_checks_of_options_take_a_text(self) -> None:
-        """Each ``check`` is there and takes one text."""
+    def test_checks_of_options_take_a_value(self) -> None:
+        """Each ``check`` is there and takes one value."""
         for spec in declared(self.module):
             for option in options_of(spec):
                 if option.check:

@@ -122,8 +122,14 @@ def test_one_fault_of_a_spec_is_one_problem(spec, changes, problem):
         (Option("n", "N.", kind="integer", multiple=True), "default False is not a tuple of the kind 'integer'"),
         (Option("n", "N.", kind="integer", multiple=True, default=("a",)), "default ('a',) is not a tuple of the kind"),
         (Option("t", "T.", kind="text", default=None, metavar=3), "metavar is not a text"),
-        (Option("t", "T.", kind="text", default=None, check="m.f"), "check 'm.f' does not have the form package.module"),
-        (Option("r", "R.", kind="regex", default=None, check="m:f"), "check only fits the kind 'text', not 'regex'"),
+        (
+            Option("t", "T.", kind="text", default=None, check="m.f"),
+            "check 'm.f' does not have the form package.module",
+        ),
+        (
+            Option("r", "R.", kind="regex", default=None, check="m:f"),
+            "check only fits the kinds text, integer and number",
+        ),
     ],
 )
 def test_one_fault_of_an_option_is_one_problem(option, problem):
