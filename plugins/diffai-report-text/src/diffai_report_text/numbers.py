@@ -109,9 +109,9 @@ def counted(count: int, noun: str) -> str:
 def _unlike(value: float, refused: set[int]) -> str:
     """Return the shortest text of at least three digits that does not equal a number that ``value`` is not."""
     if _PLAIN_FROM <= abs(value) < _PLAIN_TO:
-        candidates = [f"{value:.1f}"]
+        candidates = iter([f"{value:.1f}"])
     else:
-        candidates = [f"{value:.{digits}g}" for digits in range(_DIGITS, _EXACT_DIGITS)]
+        candidates = (f"{value:.{digits}g}" for digits in range(_DIGITS, _EXACT_DIGITS))
     return next((text for text in candidates if value in refused or float(text) not in refused), repr(value))
 
 
