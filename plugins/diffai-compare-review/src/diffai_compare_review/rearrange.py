@@ -1,0 +1,154 @@
+"""Does NEW hold the values of OLD in other places, or the rows of OLD turned?"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffai_compare_review.causes import Cause
+from diffai_compare_review.look import distinct, evenly
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from diffai_compare_review.look import Look
+    from diffai_core.plugin import TensorRef
+
+_POINTS = 4096
+_MOST_AXES = 4
+_KEY = 8
+_MOST_LINES = 1 << 15
+_SAME = 1e-9
+_RELATED = 0.5
+_ROTATION_ROWS = 32
+_ROTATION_SHARE = 0.25
+"""Of the spread of norm ratios that unrelated rows have, what rows turned by one rotation may have."""
+
+
+def transpose_cause(look: Look) -> Cause | None:
+    """Return the order of axes in which NEW stores OLD; tensors of equal and of other shapes."""
+    pair = look.result.pair
+    if pair.old is None or pair.new is None or not 1 < len(pair.old.shape) <= _MOST_AXES:
+        return None
+    if look.old.size != pair.old.numel or look.new.size != pair.new.numel:
+        return None
+    if look.result.same_shape and not rearranged(look):
+        return None
+    axes = _axes(pair.old, pair.new, look.old, look.new)
+    if axes is None:
+        return None
+    details = {"axes": list(axes), "n_checked": _POINTS, "equal_share": 1.0}
+    return Cause("transposed", "axes " + ", ".join(map(str, axes)), details)
+
+
+def _axes(old_ref: TensorRef, new_ref: TensorRef, old: NDArray[Any], new: NDArray[Any]) -> tuple[int, ...] | None:
+    old, new = old.reshape(old_ref.shape), new.reshape(new_ref.shape)
+    points = _points(old_ref.shape)
+    values = old[points]
+    for axes in permutations(range(old.ndim)):
+        if axes == tuple(range(old.ndim)) or tuple(old.shape[axis] for axis in axes) != new.shape:
+            continue
+        moved = new[tuple(points[axis] for axis in axes)]
+        wanted = values if new.dtype == old.dtype else values.astype(new.dtype)
+        if np.array_equal(wanted, moved) and int(distinct(moved.astype(np.float64)[None])[0]) > _KEY:
+            return axes
+    return None
+
+
+def _points(shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+    """Return places spread over a tensor, along each axis in another step."""
+    count = np.arange(_POINTS, dtype=np.int64)
+    return tuple(
+        np.asarray((count * prime + count * count % 7919) % length, np.intp)
+        for prime, length in zip((7927, 7933, 7937, 7949), shape, strict=False)
+    )
+
+
+def permute_cause(look: Look) -> Cause | None:
+    """Return whether rows, columns or both stand in another order; only asked of equal sets of values."""
+    if not rearranged(look):
+        return None
+    if look.shape[0] == 1:
+        return Cause("permuted", "elements", {"permuted": "elements"})
+    for name, old, new in (("rows", look.old, look.new), ("columns", look.old.T, look.new.T)):
+        moved = _moved_lines(old, new)
+        if moved is not None:
+            return Cause("permuted", name, {"permuted": name, "moved_share": moved, "n_checked": min(len(old), 256)})
+    if look.readable and _same_sets_of_lines(look):
+        return Cause("permuted", "rows and columns", {"permuted": "rows and columns"})
+    return Cause("permuted", "elements", {"permuted": "order not found; the same values"})
+
+
+def rearranged(look: Look) -> bool:
+    """Whether all that the pass measured of the values is equal on both sides although elements changed."""
+    moments, extrema = look.statistics.get("moments"), look.statistics.get("extrema")
+    if moments is None or extrema is None or not moments.old.n or look.old.dtype != look.new.dtype:
+        return False
+    if (extrema.old_min, extrema.old_max) != (extrema.new_min, extrema.new_max) or extrema.old_min == extrema.old_max:
+        return False
+    old, new = moments.old, moments.new
+    if old.std is None or new.std is None:
+        return False
+    return bool(abs(old.std - new.std) <= _SAME * old.std and abs(old.mean - new.mean) <= _SAME * old.std)
+
+
+def _moved_lines(old: NDArray[Any], new: NDArray[Any]) -> float | None:
+    """Return the share of rows that stand elsewhere, if all rows looked at are somewhere in OLD."""
+    if len(old) > _MOST_LINES or len(old) < 2:  # noqa: PLR2004 - one row has no order
+        return None
+    columns = evenly(old.shape[1], _KEY)
+    places = {row.tobytes(): index for index, row in enumerate(np.ascontiguousarray(old[:, columns]))}
+    asked = evenly(len(new), 256)
+    found = [places.get(row.tobytes()) for row in np.ascontiguousarray(new[np.ix_(asked, columns)])]
+    if None in found or len(places) < _RELATED * len(old):
+        return None
+    moved = [place != index for place, index in zip(found, asked.tolist(), strict=True)]
+    if not any(moved) or any(not np.array_equal(old[p], new[i]) for p, i in zip(found[:16], asked[:16], strict=True)):
+        return None
+    return float(np.mean(moved))
+
+
+def _same_sets_of_lines(look: Look) -> bool:
+    """Whether the rows, each as a set of values, are the same in another order, and the columns too."""
+    window = look.whole
+    for axis in (0, 1):
+        for power in (1, 2):
+            old, new = (np.sort(np.sum(side**power, axis=axis)) for side in (window.old, window.new))
+            size = float(np.max(np.sum(np.abs(window.old) ** power, axis=axis)))
+            if not np.allclose(old, new, rtol=0, atol=_SAME * size):
+                return False
+    return True
+
+
+def rotate_cause(look: Look) -> Cause | None:
+    """Return whether rows kept their lengths while they point elsewhere: their inputs (or outputs) were rotated."""
+    moments = look.statistics.get("moments")
+    cosine, ratio = (None, None) if moments is None else (moments.centred_cos, moments.norm_ratio)
+    if cosine is None or ratio is None or abs(cosine) > _RELATED or min(look.shape) < _ROTATION_ROWS:
+        return None
+    if abs(ratio - 1) > max(look.rounding, 1e-6):
+        return None
+    window = look.rows(_ROTATION_ROWS, look.shape[1])
+    sides = [("inputs", window.old, window.new)]
+    if look.readable:
+        sides.append(("outputs", look.whole.old.T, look.whole.new.T))
+    for name, old, new in sides:
+        spread = _norm_ratio_cv(old, new)
+        null = min(sqrt(1 / old.shape[1]), 2 * _cv(np.linalg.norm(old, axis=1)))
+        if spread is not None and spread < _ROTATION_SHARE * null:
+            return Cause("rotated", name, {"rotated": name, "row_norm_ratio_cv": spread, "null_cv": null})
+    return None
+
+
+def _norm_ratio_cv(old: NDArray[Any], new: NDArray[Any]) -> float | None:
+    """Return the coefficient of variation of the ratios of the rows' norms."""
+    norms = np.linalg.norm(old, axis=1), np.linalg.norm(new, axis=1)
+    return _cv(norms[1] / norms[0]) if norms[0].all() else None
+
+
+def _cv(values: NDArray[Any]) -> float:
+    mean = float(np.mean(values))
+    return float(np.std(values)) / mean if mean else 0.0

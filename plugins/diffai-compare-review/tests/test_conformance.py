@@ -1,0 +1,16 @@
+"""The plugin keeps the laws of the conformance kit."""
+
+from __future__ import annotations
+
+from diffai_compare_review import plugin
+
+from diffai_core.testing import ComparatorTests, PluginTests
+
+
+class TestPlugin(PluginTests):
+    plugin = plugin
+
+
+class TestChange(ComparatorTests):
+    plugin = plugin
+    name = "change"
