@@ -1,0 +1,5 @@
+"""JUnit XML reports for diffai."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
