@@ -25,6 +25,10 @@ class TestArchitecture(Pairs):
     name = "architecture-comparison"
 
 
+class TestEfficiency(Pairs):
+    name = "param-efficiency-analysis"
+
+
 class TestModelType(Pairs):
     name = "model-type"
 

@@ -23,3 +23,12 @@ def diffai_comparators() -> Iterable[ComparatorSpec]:
         title="Say what kind of model each file holds, by its configuration and by the names of its tensors.",
         target="diffai_compare_architecture.model_type:compare",
     )
+    yield ComparatorSpec(
+        name="param-efficiency-analysis",
+        title="Measure how well the parameters are used: zeros, dead rows, copies, effective rank, entropy.",
+        target="diffai_compare_architecture.efficiency:compare",
+        needs=("counts", "moments", "rows"),
+        scope="all",
+        second_look="matrices of both sides once: spectra in float64, whole up to a side of 768 and 10^10 "
+        "multiplications, beyond that 256 x 1,024 elements of at most 256 matrices; tensors that look alike once",
+    )
