@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from diffai_core.accumulators import (
         ACCUMULATORS,
         Block,
+        BytePlanesState,
         Centred,
         Changes,
         ExtremaState,
@@ -97,6 +98,7 @@ __all__ = [
     "ArtifactSummary",
     "Block",
     "BlockTensor",
+    "BytePlanesState",
     "Centred",
     "Changes",
     "ComparatorSpec",
@@ -177,7 +179,17 @@ __all__ = [
 
 _WHEN_ASKED_FOR = {
     "accumulators": (
-        *("ACCUMULATORS", "Block", "Centred", "Changes", "ExtremaState", "Fold", "GroupSums", "Higher"),
+        *(
+            "ACCUMULATORS",
+            "Block",
+            "BytePlanesState",
+            "Centred",
+            "Changes",
+            "ExtremaState",
+            "Fold",
+            "GroupSums",
+            "Higher",
+        ),
         *("HigherMoments", "HistogramsState", "KeyCounts", "LineSums", "LinesState", "MantissaUse", "Mantissas"),
         *("Moments", "NormsState", "Scaled", "SideCounts", "SideGroups", "Sparsity", "UlpState", "ValueCounts"),
     ),

@@ -31,6 +31,7 @@ Trace = Callable[[str], None]
 
 CORE_STATISTICS = frozenset(
     {
+        "byte_planes",
         "changes",
         "columns",
         "counts",

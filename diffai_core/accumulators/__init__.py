@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from diffai_core.accumulators.block import Block
+from diffai_core.accumulators.byte_planes import BytePlanes, BytePlanesFold, BytePlanesState
 from diffai_core.accumulators.centred import Centred
 from diffai_core.accumulators.changes import Changes, ChangesFold
 from diffai_core.accumulators.counts import CountsFold, SideCounts, ValueCounts
@@ -42,6 +43,7 @@ ACCUMULATORS: Mapping[str, AnyFold] = MappingProxyType(
         "changes": ChangesFold(),
         "mantissa": MantissaFold(),
         "ulp": UlpFold(),
+        "byte_planes": BytePlanesFold(),
         "rows": RowsFold(),
         "columns": ColumnsFold(),
         "groups": GroupsFold(),
@@ -56,6 +58,9 @@ __all__ = [
     "SEGMENT_LEAVES",
     "AnyFold",
     "Block",
+    "BytePlanes",
+    "BytePlanesFold",
+    "BytePlanesState",
     "Centred",
     "Changes",
     "ChangesFold",

@@ -10,6 +10,8 @@ import numpy as np
 from diffai_core.accumulators.fold import NumericFold
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from diffai_core.accumulators.block import Block
@@ -35,7 +37,6 @@ class Ulp(NamedTuple):
         log2_distance: int64, shape ``(2, width + 1)``: pairs by bit length of the distance (0 for none, 1 for 1 ULP,
             2 for 2 and 3 ...), where NEW is below OLD (row 0) and elsewhere (row 1).
         popcount: int64, shape ``(width + 1,)``: pairs by number of bits that differ.
-        byte_planes: int64, shape ``(width / 8, 256)``: values of each byte, lowest first, of the zig-zag distance.
         ulp_max: Largest distance.
         sign_flips: Pairs of opposite sign, neither of them 0.
     """
@@ -43,7 +44,6 @@ class Ulp(NamedTuple):
     n: int
     log2_distance: NDArray[np.int64]
     popcount: NDArray[np.int64]
-    byte_planes: NDArray[np.int64]
     ulp_max: int
     sign_flips: int
 
@@ -52,15 +52,6 @@ class Ulp(NamedTuple):
         """Share of the pairs with other bits that differ in one bit only; ``None`` if no pair differs."""
         n_differ = int(self.popcount[1:].sum())
         return int(self.popcount[1]) / n_differ if n_differ else None
-
-    @property
-    def delta_bits_per_element(self) -> float | None:
-        """Entropy of the bytes of the distances in bits per value: the size of a patch; ``None`` without pairs."""
-        if not self.n:
-            return None
-        shares = self.byte_planes / self.n
-        logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
-        return float(-np.sum(shares * logs)) + 0.0
 
     def ulp_bounds(self, q: float) -> tuple[int, int] | None:
         """Return the least and the greatest distance that the quantile ``q`` (0 to 1) can be; ``None`` without pairs.
@@ -82,7 +73,6 @@ class UlpState:
     n: int
     log2_distance: NDArray[np.int64]
     popcount: NDArray[np.int64]
-    byte_planes: NDArray[np.int64]
     ulp_max: int = 0
     sign_flips: int = 0
 
@@ -92,24 +82,19 @@ class UlpFold(NumericFold[UlpState, Ulp]):
 
     def applies(self, layout: PairLayout) -> bool:
         """Whether bits can be compared."""
-        return layout.measurable and layout.old_dtype == layout.new_dtype and layout.old_dtype.kind != "bool"
+        return has_order(layout)
 
     def empty(self, layout: PairLayout) -> UlpState:
         """See :meth:`NumericFold.empty`."""
         width = part_width(layout.old_dtype)
-        shapes: tuple[tuple[int, ...], ...] = ((2, width + 1), (width + 1,), (width // 8, 256))
-        log2_distance, popcount, byte_planes = (np.zeros(shape, np.int64) for shape in shapes)
-        return UlpState(0, log2_distance, popcount, byte_planes)
+        return UlpState(0, np.zeros((2, width + 1), np.int64), np.zeros(width + 1, np.int64))
 
     def add(self, state: UlpState, block: Block) -> UlpState:
         """See :meth:`NumericFold.add`."""
-        n = block.old.numbers.size - (0 if block.old.finite is None else int(np.isnan(block.old.numbers).sum()))
         if block.same:
-            return _add_unchanged(state, n)
-        keep = _without_nan(block)
-        old, new = (side.part_bits if keep is None else side.part_bits[keep] for side in (block.old, block.new))
-        for start in range(0, old.size, _PIECE):
-            _add_pairs(state, old[start : start + _PIECE], new[start : start + _PIECE], block.layout.old_dtype)
+            return _add_unchanged(state, count_without_nan(block.old))
+        for old, new in pieces_without_nan(block):
+            _add_pairs(state, old, new, block.layout.old_dtype)
         state.sign_flips += _count_sign_flips(block.old, block.new)
         return state
 
@@ -118,14 +103,18 @@ class UlpFold(NumericFold[UlpState, Ulp]):
         left.n += right.n
         left.log2_distance += right.log2_distance
         left.popcount += right.popcount
-        left.byte_planes += right.byte_planes
         left.ulp_max = max(left.ulp_max, right.ulp_max)
         left.sign_flips += right.sign_flips
         return left
 
     def result(self, state: UlpState) -> Ulp:
         """See :meth:`NumericFold.result`."""
-        return Ulp(state.n, state.log2_distance, state.popcount, state.byte_planes, state.ulp_max, state.sign_flips)
+        return Ulp(state.n, state.log2_distance, state.popcount, state.ulp_max, state.sign_flips)
+
+
+def has_order(layout: PairLayout) -> bool:
+    """Whether both sides are numbers of one dtype that can be counted in order."""
+    return layout.measurable and layout.old_dtype == layout.new_dtype and layout.old_dtype.kind != "bool"
 
 
 def part_width(dtype: DType) -> int:
@@ -160,7 +149,7 @@ def bit_lengths(numbers: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _add_pairs(state: UlpState, old: NDArray[Any], new: NDArray[Any], dtype: DType) -> None:
-    """Add pairs of bits; few enough for their intermediates to stay in the cache."""
+    """Add pairs of bits."""
     before, after = ordinals(old, dtype), ordinals(new, dtype)
     steps = after - before  # modulo the width
     fell = (after < before).astype(steps.dtype)
@@ -173,28 +162,28 @@ def _add_pairs(state: UlpState, old: NDArray[Any], new: NDArray[Any], dtype: DTy
     state.log2_distance += table.sum(axis=2)
     state.popcount += table.sum(axis=(0, 1))
     state.ulp_max = max(state.ulp_max, int(distances.max()))
-    planes = zigzag(steps).reshape(-1, state.byte_planes.shape[0])
-    state.byte_planes += np.stack([np.bincount(plane, minlength=256) for plane in planes.T])
-
-
-def zigzag(steps: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the bytes of signed steps with the sign in the lowest bit: 0, -1, 1, -2, 2 ..."""
-    return ((steps << 1) ^ (steps >> (8 * steps.itemsize - 1))).view(np.uint8)
 
 
 def _add_unchanged(state: UlpState, n: int) -> UlpState:
     state.n += n
     state.log2_distance[1, 0] += n
     state.popcount[0] += n
-    state.byte_planes[:, 0] += n
     return state
 
 
-def _without_nan(block: Block) -> NDArray[np.bool_] | None:
-    if block.finite is None:
-        return None
-    without: NDArray[np.bool_] = ~(np.isnan(block.old.numbers) | np.isnan(block.new.numbers))
-    return without
+def count_without_nan(side: Side) -> int:
+    """Return the number of values that are not NaN."""
+    return side.numbers.size - (0 if side.finite is None else int(np.isnan(side.numbers).sum()))
+
+
+def pieces_without_nan(block: Block) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield the bits of pairs without NaN, few enough at a time for what is computed of them to stay in the cache."""
+    old, new = block.old.part_bits, block.new.part_bits
+    if block.finite is not None:
+        keep = ~(np.isnan(block.old.numbers) | np.isnan(block.new.numbers))
+        old, new = old[keep], new[keep]
+    for start in range(0, old.size, _PIECE):
+        yield old[start : start + _PIECE], new[start : start + _PIECE]
 
 
 def _count_sign_flips(old: Side, new: Side) -> int:

@@ -53,7 +53,7 @@ static bool measure_leaf(Leaf &leaf, States &states) {
   if (states.changes) add_changes(leaf, *states.changes);
   if (states.counts) add_counts(leaf, *states.counts);
   if (states.histograms) add_histograms(leaf, *states.histograms);
-  if (states.ulp) add_ulp(leaf, *states.ulp);
+  if (states.ulp || states.byte_planes) add_ulp(leaf, states.ulp, states.byte_planes);
   if (states.mantissa) add_mantissa(leaf, *states.mantissa);
   if (states.rows) add_rows(leaf, *states.rows);
   if (states.columns) add_columns(leaf, *states.columns);

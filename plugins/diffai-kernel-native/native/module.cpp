@@ -46,6 +46,7 @@ const Place PLACES[] = {
     {"histograms", offsetof(States, histograms), sizeof(HistogramsState)},
     {"mantissa", offsetof(States, mantissa), sizeof(MantissaState)},
     {"ulp", offsetof(States, ulp), sizeof(UlpState)},
+    {"byte_planes", offsetof(States, byte_planes), sizeof(BytePlanesState)},
     {"rows", offsetof(States, rows), sizeof(LinesState)},
     {"columns", offsetof(States, columns), sizeof(LinesState)},
     {"groups", offsetof(States, groups), sizeof(GroupsState)},

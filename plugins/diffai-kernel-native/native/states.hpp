@@ -94,6 +94,7 @@ struct CountsState {
 struct HistogramsState;
 struct MantissaState;
 struct UlpState;
+struct BytePlanesState;
 struct LinesState;
 struct GroupsState;
 struct SparsityState;
@@ -109,6 +110,7 @@ struct States {
   HistogramsState *histograms;
   MantissaState *mantissa;
   UlpState *ulp;
+  BytePlanesState *byte_planes;
   LinesState *rows;
   LinesState *columns;
   GroupsState *groups;

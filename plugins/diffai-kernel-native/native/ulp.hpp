@@ -1,4 +1,4 @@
-// Distances between the bit patterns of both sides, and which bits differ (A8).
+// Distances between the bit patterns of both sides, which bits differ, and the bytes of the distances (A8).
 // No include guard: it is compiled once for each instruction set.
 
 // How words are ordered: as integers, or as floats with a sign bit, of which both zeros are one value.
@@ -132,7 +132,7 @@ INLINE int64_t measure_sixteens(const uint8_t *old_words, const uint8_t *new_wor
 template <class U, Order order>
 static void measure_distances(const typename Words<U>::Unaligned *old_words,
                               const typename Words<U>::Unaligned *new_words, int64_t count, int unused,
-                              UlpPiece<U> &piece, UlpState &state) {
+                              UlpPiece<U> &piece, UlpState *state) {
   typedef typename Words<U>::Signed S;
   constexpr int width = sizeof(U) * 8;
   const U used = U(U(~U(0)) >> unused);
@@ -154,20 +154,22 @@ static void measure_distances(const typename Words<U>::Unaligned *old_words,
     piece.zigzag[i] = U(U(step << 1) ^ U(S(step) >> (width - 1)));
     piece.codes[i] = ulp_code<U>(count_bits(U((a ^ b) & used)), bit_length(distance), q < p);
   }
-  state.largest = state.largest > uint64_t(largest) ? state.largest : uint64_t(largest);
-  state.n_sign_flips += n_sign_flips;
+  if (!state) return;
+  state->largest = state->largest > uint64_t(largest) ? state->largest : uint64_t(largest);
+  state->n_sign_flips += n_sign_flips;
 }
 
 // Count up what was computed of four pairs. Return whether anything is to be counted: equal words are not.
-template <class U, bool upper_together>
+template <class U, bool codes_wanted, bool bytes_wanted, bool upper_together>
 INLINE bool count_four(const UlpPiece<U> &piece, int64_t i, UlpTables<U> &tables, uint32_t *upper) {
   constexpr int width = UlpSizes<U>::width, apart = UlpSizes<U>::n_bytes - (upper_together ? 2 : 0);
   uint64_t codes;
   std::memcpy(&codes, piece.codes + i, sizeof codes);
   if (!codes) return false;
   for (int k = 0; k < 4; k++) {
+    if (codes_wanted) tables.codes[(codes >> (16 * k)) & 0xFFFF]++;
+    if (!bytes_wanted) continue;
     const U zigzag = piece.zigzag[i + k];
-    tables.codes[(codes >> (16 * k)) & 0xFFFF]++;
     if (upper_together) upper[zigzag >> ((width - 16) % width)]++;
     for (int byte = 0; byte < apart; byte++) tables.bytes[byte][(zigzag >> (8 * byte)) & 0xFF]++;
   }
@@ -186,24 +188,39 @@ static int64_t keep_without_nan(const Leaf &leaf, int64_t begin, int64_t count, 
   return n;
 }
 
+// Where the counts of a tensor go; what is not wanted has no state.
 template <class U>
 struct UlpCounts {
-  int64_t *lengths, *n_differ, *bytes;
-  uint32_t *upper;
+  UlpState *ulp;
+  BytePlanesState *planes;
+  int64_t *lengths = nullptr, *n_differ = nullptr, *bytes = nullptr;
+  uint32_t *upper = nullptr;
 
-  explicit UlpCounts(UlpState &state)
-      : lengths(reinterpret_cast<int64_t *>(&state + 1)),
-        n_differ(lengths + 2 * (UlpSizes<U>::width + 1)),
-        bytes(n_differ + UlpSizes<U>::width + 1),
-        upper(reinterpret_cast<uint32_t *>(bytes + UlpSizes<U>::n_bytes * 256)) {}
-
-  void add_unchanged(int64_t n) {
-    lengths[UlpSizes<U>::width + 1] += n;
-    n_differ[0] += n;
-    for (int byte = 0; byte < UlpSizes<U>::n_bytes; byte++) bytes[byte * 256] += n;
+  UlpCounts(UlpState *ulp, BytePlanesState *planes) : ulp(ulp), planes(planes) {
+    if (ulp) {
+      lengths = reinterpret_cast<int64_t *>(ulp + 1);
+      n_differ = lengths + 2 * (UlpSizes<U>::width + 1);
+    }
+    if (planes) {
+      bytes = reinterpret_cast<int64_t *>(planes + 1);
+      upper = reinterpret_cast<uint32_t *>(bytes + UlpSizes<U>::n_bytes * 256);
+    }
   }
 
-  void add(const UlpTables<U> &tables) {
+  void add_pairs(int64_t n) {
+    if (ulp) ulp->n += n;
+    if (planes) planes->n += n;
+  }
+
+  void add_unchanged(int64_t n) {
+    if (ulp) {
+      lengths[UlpSizes<U>::width + 1] += n;
+      n_differ[0] += n;
+    }
+    for (int byte = 0; planes && byte < UlpSizes<U>::n_bytes; byte++) bytes[byte * 256] += n;
+  }
+
+  void add_codes(const UlpTables<U> &tables) {
     constexpr int width = UlpSizes<U>::width, bits = UlpSizes<U>::count_bits;
     for (int fell = 0; fell < 2; fell++)
       for (int length = 0; length <= width; length++) {
@@ -215,18 +232,20 @@ struct UlpCounts {
         }
         lengths[(1 - fell) * (width + 1) + length] += n;
       }
+  }
+
+  void add_bytes(const UlpTables<U> &tables) {
     for (int byte = 0; byte < UlpSizes<U>::n_bytes; byte++)
       for (int value = 0; value < 256; value++) bytes[byte * 256 + value] += tables.bytes[byte][value];
   }
 };
 
-template <class U, Order order, bool upper_together>
-static void add_distances(const Leaf &leaf, UlpState &state) {
+template <class U, Order order, bool codes_wanted, bool bytes_wanted, bool upper_together>
+static void add_distances(const Leaf &leaf, UlpCounts<U> &counts) {
   typedef const typename Words<U>::Unaligned Word;
   UlpTables<U> &tables = scratch_as<UlpTables<U>>(leaf);
-  std::memset(tables.codes, 0, sizeof tables.codes);
-  std::memset(tables.bytes, 0, sizeof tables.bytes);
-  UlpCounts<U> counts(state);
+  if (codes_wanted) std::memset(tables.codes, 0, sizeof tables.codes);
+  if (bytes_wanted) std::memset(tables.bytes, 0, sizeof tables.bytes);
   const bool has_nan = leaf.old_side.classes || leaf.new_side.classes;
   const int bits = leaf.old_side.type->bits, unused = bits < 8 ? 8 - bits : 0;
   int64_t n_unchanged = 0;
@@ -239,54 +258,63 @@ static void add_distances(const Leaf &leaf, UlpState &state) {
       a = tables.piece.kept[0];
       b = tables.piece.kept[1];
     }
-    state.n += n;
-    measure_distances<U, order>(a, b, n, unused, tables.piece, state);
+    counts.add_pairs(n);
+    measure_distances<U, order>(a, b, n, unused, tables.piece, counts.ulp);
     int64_t i = n;
     for (; i % 4; i++) tables.piece.codes[i] = tables.piece.zigzag[i] = 0;
     n_unchanged -= i - n;  // counted with the rest, or left out and added again
     for (i = 0; i < n; i += 4)
-      n_unchanged += count_four<U, upper_together>(tables.piece, i, tables, counts.upper) ? 0 : 4;
+      if (!count_four<U, codes_wanted, bytes_wanted, upper_together>(tables.piece, i, tables, counts.upper))
+        n_unchanged += 4;
   }
-  counts.add(tables);
+  if (codes_wanted) counts.add_codes(tables);
+  if (bytes_wanted) counts.add_bytes(tables);
   counts.add_unchanged(n_unchanged);
 }
 
-template <class U, bool upper_together>
-static void add_ordered_pairs(const Leaf &leaf, UlpState &state) {
+template <class U, bool codes_wanted, bool bytes_wanted, bool upper_together>
+static void add_ordered_pairs(const Leaf &leaf, UlpCounts<U> &counts) {
   const Type &type = *leaf.old_side.type;
   if (leaf.same) {
     int64_t n = leaf.count;
     if (leaf.old_side.classes)
       for (int64_t i = 0; i < leaf.count; i++) n -= leaf.old_side.classes[i] == NOT_A_NUMBER;
-    state.n += n;
-    UlpCounts<U>(state).add_unchanged(n);
+    counts.add_pairs(n);
+    counts.add_unchanged(n);
   } else if (type.kind == Kind::natural || type.no_sign) {
-    add_distances<U, Order::natural, upper_together>(leaf, state);
+    add_distances<U, Order::natural, codes_wanted, bytes_wanted, upper_together>(leaf, counts);
   } else if (type.kind == Kind::integer) {
-    add_distances<U, Order::integer, upper_together>(leaf, state);
+    add_distances<U, Order::integer, codes_wanted, bytes_wanted, upper_together>(leaf, counts);
   } else {
-    add_distances<U, Order::sign_magnitude, upper_together>(leaf, state);
+    add_distances<U, Order::sign_magnitude, codes_wanted, bytes_wanted, upper_together>(leaf, counts);
   }
 }
 
 template <class U>
-static void add_ulp_of_words(const Leaf &leaf, UlpState &state) {
-  if (sizeof(U) > 1 && leaf.layout->rows * leaf.layout->columns > ULP_APART)
-    add_ordered_pairs<U, (sizeof(U) > 1)>(leaf, state);
+static void add_ulp_of_words(const Leaf &leaf, UlpState *ulp, BytePlanesState *planes) {
+  constexpr bool has_upper = sizeof(U) > 1;
+  UlpCounts<U> counts(ulp, planes);
+  const bool together = has_upper && leaf.layout->rows * leaf.layout->columns > ULP_APART;
+  if (!planes)
+    add_ordered_pairs<U, true, false, false>(leaf, counts);
+  else if (!ulp)
+    together ? add_ordered_pairs<U, false, true, has_upper>(leaf, counts)
+             : add_ordered_pairs<U, false, true, false>(leaf, counts);
   else
-    add_ordered_pairs<U, false>(leaf, state);
+    together ? add_ordered_pairs<U, true, true, has_upper>(leaf, counts)
+             : add_ordered_pairs<U, true, true, false>(leaf, counts);
 }
 
 // Both sides are of one type.
-static void add_ulp(Leaf &leaf, UlpState &state) {
+static void add_ulp(Leaf &leaf, UlpState *ulp, BytePlanesState *planes) {
   switch (leaf.old_side.type->width) {
     case 8:
-      return add_ulp_of_words<uint64_t>(leaf, state);
+      return add_ulp_of_words<uint64_t>(leaf, ulp, planes);
     case 4:
-      return add_ulp_of_words<uint32_t>(leaf, state);
+      return add_ulp_of_words<uint32_t>(leaf, ulp, planes);
     case 2:
-      return add_ulp_of_words<uint16_t>(leaf, state);
+      return add_ulp_of_words<uint16_t>(leaf, ulp, planes);
     default:
-      return add_ulp_of_words<uint8_t>(leaf, state);
+      return add_ulp_of_words<uint8_t>(leaf, ulp, planes);
   }
 }

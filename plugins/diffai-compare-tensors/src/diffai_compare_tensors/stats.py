@@ -101,7 +101,6 @@ def _pair(result: PairResult) -> dict[str, Any]:
     if ulp is not None:
         found |= {"ulp_p50": _bounds(ulp, 0.5), "ulp_p99": _bounds(ulp, 0.99), "ulp_max": ulp.ulp_max}
         found |= {"sign_flips": ulp.sign_flips, "popcount1_share": ulp.popcount1_share}
-        found |= {"delta_bits_per_element": ulp.delta_bits_per_element}
     return found
 
 

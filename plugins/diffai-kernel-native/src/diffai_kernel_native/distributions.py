@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffai_core.plugin import HistogramsState, KeyCounts, Mantissas, MantissaUse, UlpState, mantissa_bits
+from diffai_core.plugin import (
+    BytePlanesState,
+    HistogramsState,
+    KeyCounts,
+    Mantissas,
+    MantissaUse,
+    UlpState,
+    mantissa_bits,
+)
 from diffai_kernel_native.statistic import Statistic
 
 if TYPE_CHECKING:
@@ -28,6 +36,7 @@ _DELTA_BYTES = _N_KEYS * 4
 
 _ULP_APART = 32768
 _ULP_HEAD = struct.Struct("=qQqq")
+_PLANES_HEAD = struct.Struct("=4q")
 _BYTE_VALUES = 256
 _UPPER_BYTES = _N_KEYS * 4
 
@@ -85,27 +94,35 @@ def _has_upper(layout: PairLayout) -> bool:
     return layout.numel > _ULP_APART and _width(layout.old_dtype) > 8  # noqa: PLR2004 - a byte
 
 
-def _n_ulp_counts(width: int) -> int:
-    return 3 * (width + 1) + width // 8 * _BYTE_VALUES
-
-
 def _ulp_bytes(layout: PairLayout, _start: int, _stop: int) -> int:
-    size = _ULP_HEAD.size + 8 * _n_ulp_counts(_width(layout.old_dtype))
-    return size + (_UPPER_BYTES if _has_upper(layout) else 0)
+    return _ULP_HEAD.size + 8 * 3 * (_width(layout.old_dtype) + 1)
 
 
 def _ulp(memory: Memory, layout: PairLayout, _start: int, _stop: int) -> UlpState:
     width = _width(layout.old_dtype)
     n, largest, n_sign_flips, _ = _ULP_HEAD.unpack_from(memory.data)
-    end = _ULP_HEAD.size + 8 * _n_ulp_counts(width)
-    counts = memory[_ULP_HEAD.size : end].view(np.int64).copy()
-    log2_distance, popcount, planes = np.split(counts, (2 * (width + 1), 3 * (width + 1)))
-    byte_planes = planes.reshape(-1, _BYTE_VALUES)
+    counts = memory[_ULP_HEAD.size :].view(np.int64).copy()
+    log2_distance, popcount = np.split(counts, (2 * (width + 1),))
+    return UlpState(n, log2_distance.reshape(2, width + 1), popcount, largest, n_sign_flips)
+
+
+def _planes_end(layout: PairLayout) -> int:
+    """Return where the counts of single bytes end."""
+    return _PLANES_HEAD.size + _width(layout.old_dtype) * _BYTE_VALUES
+
+
+def _planes_bytes(layout: PairLayout, _start: int, _stop: int) -> int:
+    return _planes_end(layout) + (_UPPER_BYTES if _has_upper(layout) else 0)
+
+
+def _byte_planes(memory: Memory, layout: PairLayout, _start: int, _stop: int) -> BytePlanesState:
+    n, end = _PLANES_HEAD.unpack_from(memory.data)[0], _planes_end(layout)
+    planes = memory[_PLANES_HEAD.size : end].view(np.int64).reshape(-1, _BYTE_VALUES).copy()
     if _has_upper(layout):
         upper = memory[end:].view(np.uint32).reshape(_BYTE_VALUES, _BYTE_VALUES)
-        byte_planes[-1] += upper.sum(axis=1, dtype=np.int64)
-        byte_planes[-2] += upper.sum(axis=0, dtype=np.int64)
-    return UlpState(n, log2_distance.reshape(2, width + 1), popcount, byte_planes, largest, n_sign_flips)
+        planes[-1] += upper.sum(axis=1, dtype=np.int64)
+        planes[-2] += upper.sum(axis=0, dtype=np.int64)
+    return BytePlanesState(n, planes)
 
 
 def _mantissas(memory: Memory, layout: PairLayout, _start: int, _stop: int) -> Mantissas:
@@ -128,6 +145,7 @@ STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
         "histograms": Statistic(_is_measurable, _histograms_bytes, _histograms),
         "ulp": Statistic(_ulp_applies, _ulp_bytes, _ulp),
+        "byte_planes": Statistic(_ulp_applies, _planes_bytes, _byte_planes),
         "mantissa": Statistic(_is_measurable, lambda *_: _MANTISSAS.size, _mantissas),
     }
 )
