@@ -21,7 +21,7 @@ EMBEDDING = "model.state_dict.atom_embedding.embedding.weight"
 @pytest.fixture(scope="module")
 def summaries(model):
     """Return the summary of each training analysis for a pair of checkpoints."""
-    flags = ("--gradient-analysis", "--compare-gradients")
+    flags = ("--gradient-analysis", "--compare-gradients", "--learning-rate-analysis", "--hyperparameter-impact")
     known = {}
 
     def get(pair):
@@ -92,3 +92,44 @@ def test_directions_of_a_fine_tune_are_compared_as_torch_compares_them(summaries
     sizes = [math.sqrt(sum(float(second.sum()) for _, second in state.values())) for state in (old, new)]
     assert values["rms_grad_ratio"] == pytest.approx(sizes[1] / sizes[0], rel=1e-10)
     assert values["n_parameters"] == 127
+
+
+def test_learning_rates_are_those_of_their_schedules_to_rounding(summaries):
+    fields = {}
+    for pair in PAIRS:
+        finding = findings_of(summaries(pair), "learning_rate_analysis")[""]
+        assert "learning_rate_off_schedule" not in {found["kind"] for found in summaries(pair)["findings"]}
+        for name, side in zip(pair, ("old", "new"), strict=True):
+            fields[name] = {
+                key: finding["values"][f"{key}_{side}"] for key in ("lr", "pattern", "max_rel_error", "details")
+            }
+    cosine = 2.5e-5 + (0.005 - 2.5e-5) * (1 + math.cos(math.pi * 280 / 300)) / 2
+    wanted = {"chgnet-0.2.0": 1e-4 * 0.97**100, "chgnet-0.3.0": cosine, "chgnet-r2scan": 1e-5}
+    assert cosine == pytest.approx(7.935784317465863e-05, rel=1e-14)
+    assert {name: fields[name]["lr"] for name in NAMES} == pytest.approx(wanted, rel=1e-14)
+    for name in NAMES:
+        (schedule,) = fields[name]["details"]["schedules"]
+        assert schedule["predicted"] == pytest.approx([wanted[name]], rel=1e-14)
+        assert fields[name]["max_rel_error"] < 1e-14
+    assert fields["chgnet-0.3.0"]["pattern"] == "cosine (T_max=300, eta_min=2.5e-05)"
+    assert fields["chgnet-0.2.0"]["pattern"] == "exponential (gamma=0.97)"
+
+
+def test_steps_are_whole_numbers_of_those_in_an_epoch(summaries, model):
+    values = findings_of(summaries(PAIRS[1]), "learning_rate_analysis")[""]["values"]
+    steps = {name: values[f"details_{side}"]["step"] for name, side in zip(PAIRS[1], ("old", "new"), strict=True)}
+    assert steps == {"chgnet-0.3.0": 35598 * 28, "chgnet-r2scan": 2978 * 50}
+    for name, n_steps in steps.items():
+        history = torch.load(model(name), map_location="cpu", weights_only=True)["training_history"]
+        assert n_steps % len(history["e"]["train"]) == 0
+
+
+def test_two_trainings_that_differ_in_many_settings_are_confounded(summaries):
+    finding = findings_of(summaries(PAIRS[1]), "hyperparameter_impact")[""]
+    changes = {row["name"]: (row.get("old"), row.get("new")) for row in finding["values"]["changes"]}
+    assert changes["learning_rate"] == (0.005, 0.001)
+    assert changes["epochs"] == (30, 50)
+    assert changes["energy_loss_ratio"] == (1, 3)
+    assert {row["name"] for row in finding["values"]["metrics"]} >= {"e.val (last)", "f.val (last)"}
+    assert finding["values"]["high_impact"] is None
+    assert f"confounded: {len(changes)} differ" in finding["message"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diffai_lib_training.hyperparameters import Hyperparameter
-from diffai_lib_training.metrics import History, Metric, direction_of
+from diffai_lib_training.metrics import Direction, History, Metric, direction_of
 from diffai_lib_training.optimizers import Optimizer, ParameterGroup, ParameterState
 from diffai_lib_training.schedulers import Scheduler
 from diffai_lib_training.schedules import learning_rates_at
@@ -11,6 +11,7 @@ from diffai_lib_training.training import LearningRate, Training, training_of
 from diffai_lib_training.tree import Entry
 
 __all__ = [
+    "Direction",
     "Entry",
     "History",
     "Hyperparameter",

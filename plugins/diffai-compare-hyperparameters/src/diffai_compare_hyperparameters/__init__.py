@@ -1,0 +1,3 @@
+"""Settings and learning rates of trainings."""
+
+from __future__ import annotations
