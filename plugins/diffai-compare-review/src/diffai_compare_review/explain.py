@@ -31,6 +31,8 @@ AGREEING = 3
 _FIRST = 3
 """Matrices of which the dear questions are asked; of the others only if one of these answers."""
 _WIDE = 256
+_COARSE_NOISE = 1e-3
+"""Noise edge over the largest singular value from which a wider window is worth its cost; float32 has less."""
 _FEW_GAP = 10.0
 """Gap that it takes where fewer than three matrices changed."""
 _ONE_DIRECTION = 0.9
@@ -149,7 +151,7 @@ def _ranks(comparison: Comparison, trained: Sequence[PairResult], effort: Effort
 
 def _is_doubtful(test: RankTest) -> bool:
     """Whether the rounding of a coarse dtype is near enough to matter; a wider window lowers its share."""
-    return test.noise_edge_over_sigma1 > 0.02 and test.n_lines < _WIDE  # noqa: PLR2004 - a tenth of what hides a rank
+    return test.noise_edge_over_sigma1 > _COARSE_NOISE and test.n_lines < _WIDE
 
 
 def _tests(comparison: Comparison, some: Sequence[PairResult], effort: Effort, side: int) -> dict[str, RankTest]:

@@ -10,9 +10,10 @@ from diffai_compare_review.look import open_look
 from diffai_compare_review.named import Name, evidence
 from diffai_compare_review.places import place
 from diffai_compare_review.rearrange import transpose_cause
+from diffai_compare_review.strangers import strangers
 from diffai_compare_review.structure import Fusion, fusions, resize_cause
 from diffai_compare_review.survey import elements, elements_of, ref_of
-from diffai_compare_review.values_changed import name_values
+from diffai_compare_review.values_changed import RELATED_COS, RELATED_Z, median, name_values
 from diffai_compare_review.words import joined
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from diffai_compare_review.survey import Survey
     from diffai_core.plugin import PairResult, TensorRef
 
+_FEW = 2
+_RELATED = 0.1
 _SAME_ARCHITECTURE = 0.5
 """Share of the parameters that must have a counterpart of equal shape."""
 
@@ -34,7 +37,7 @@ def model_change(survey: Survey, effort: Effort) -> Name | None:
     added = [ref for ref in survey.added if ref.name not in held]
     removed = [ref for ref in survey.removed if ref.name not in held]
     resized = _shape_causes(survey.reshaped, effort)
-    other = _other_architecture(survey, added, removed, resized)
+    other = _other_architecture(survey, added, removed, resized, effort)
     if other is not None:
         return other
     values = _values(survey, effort)
@@ -92,7 +95,11 @@ def _shape_causes(reshaped: Sequence[PairResult], effort: Effort) -> dict[str, C
     for result in reshaped[: effort.most]:
         look = open_look(result, effort)
         cause = None if look is None else transpose_cause(look) or resize_cause(look)
-        if cause is not None:
+        if (
+            cause is not None
+            and cause.details.get("common_rows_cos", 1.0) is not None
+            and (abs(cause.details.get("common_rows_cos", 1.0)) > _RELATED)
+        ):
             causes[result.pair.key] = cause
     if not effort.full and causes and len({cause.variant for cause in causes.values()}) == 1:
         kind = next(iter(causes.values()))
@@ -109,7 +116,7 @@ def _mirrored(result: PairResult) -> bool:
 
 
 def _other_architecture(
-    survey: Survey, added: Sequence[TensorRef], removed: Sequence[TensorRef], shapes: dict[str, Cause]
+    survey: Survey, added: Sequence[TensorRef], removed: Sequence[TensorRef], shapes: dict[str, Cause], effort: Effort
 ) -> Name | None:
     """Return whether most parameters of one side have no counterpart on the other."""
     odd = [result for result in survey.reshaped if result.pair.key not in shapes]
@@ -121,6 +128,9 @@ def _other_architecture(
     adapters = added and all(_is_adapter(ref) for ref in added) and not removed and not odd
     if shared >= _SAME_ARCHITECTURE or adapters or not (lone_old or lone_new):
         return None
+    kin = _kin(survey, added, removed, effort)
+    if kin is not None:
+        return kin
     depth = [_depth(result.pair.old.name for result in survey.model if result.pair.old is not None)]
     depth.append(_depth(result.pair.new.name for result in survey.model if result.pair.new is not None))
     blocks = f", {depth[0]} -> {depth[1]} blocks" if depth[0] != depth[1] else ""
@@ -137,6 +147,33 @@ def _other_architecture(
     }
     found = evidence("shared_parameter_share", shared, 1.0, _SAME_ARCHITECTURE, "convention")
     return Name("other_architecture", text, details, (found,), coverage=1.0)
+
+
+def _kin(survey: Survey, added: Sequence[TensorRef], removed: Sequence[TensorRef], effort: Effort) -> Name | None:
+    """Return whether tensors of equal shapes stand on both sides under other names, related or not."""
+    pairs = strangers(removed, added, effort)
+    named_old = {old for old, _ in pairs.pairs}
+    covered = elements(ref for ref in removed if ref.name in named_old) + elements_of(survey.kept)
+    total = elements(result.pair.old for result in survey.model if result.pair.old is not None)
+    if len(pairs.pairs) < _FEW or covered < _SAME_ARCHITECTURE * total:
+        return None
+    cosine, z = median(pairs.cosines), median(pairs.zs)
+    related = cosine > RELATED_COS and z > RELATED_Z
+    measured = f"median cosine {cosine:.2g} over {len(pairs.pairs):,} matrices paired by their shapes"
+    found = (
+        evidence("median_centred_cos", cosine, 0.0, RELATED_COS, "calibrated"),
+        evidence("median_centred_cos_z", z, 0.0, RELATED_Z, "calibrated"),
+    )
+    details = {
+        "median_centred_cos": cosine,
+        "median_centred_cos_z": z,
+        "n_matrices": len(pairs.pairs),
+        "paired_by_shape": [list(pair) for pair in pairs.pairs],
+    }
+    if related:
+        return Name("mixed", f"renamed and changed ({measured})", details, found, sampled=True, doubtful=True)
+    text = f"unrelated weights of the same shapes under other names ({measured}; related ones have more than 0.1)"
+    return Name("unrelated_weights", text, details, found, sampled=True, coverage=min(covered / max(total, 1), 1.0))
 
 
 def _depth(names: Iterable[str]) -> int:
@@ -166,14 +203,21 @@ def _structures(
     yield from _resized({key: cause for key, cause in shapes.items() if cause.name == "resized"})
     odd = [result.pair.key for result in survey.reshaped if result.pair.key not in shapes]
     if odd:
-        yield Name("other_architecture", f"{len(odd):,} tensors of another shape ({joined(odd)})", {"other_shape": odd})
+        text = f"{_counted(odd, 'tensor')} of another shape"
+        yield Name("other_architecture", text, {"other_shape": odd})
     if added and not removed and all(_is_adapter(ref) for ref in added):
         text = f"adapter added ({len(added):,} tensors, {elements(added):,} parameters)"
         yield Name("adapter_added", text, {"adapter_parameters": elements(added)})
     elif added or removed:
-        names = joined([ref.name for ref in (*removed, *added)])
-        text = f"{len(added):,} tensors added, {len(removed):,} removed ({names})"
+        sides = (("added", added), ("removed", removed))
+        text = " and ".join(f"{_counted([ref.name for ref in some], 'tensor')} {what}" for what, some in sides if some)
         yield Name("other_architecture", text, {"tensors_added": len(added), "tensors_removed": len(removed)})
+
+
+def _counted(names: Sequence[str], noun: str) -> str:
+    """Return how many there are, by name if they are few."""
+    count = f"{len(names):,} {noun if len(names) == 1 else noun + 's'}"
+    return f"{count} ({joined(names)})" if len(names) <= _FEW else count
 
 
 def _fused(fused: Sequence[Fusion]) -> Name:
@@ -194,7 +238,7 @@ def _resized(resized: dict[str, Cause]) -> Iterator[Name]:
     first = next(iter(resized.values()))
     kept = min(cause.details["common_rows_identical_share"] for cause in resized.values())
     same = "common rows bit-identical" if kept == 1 else f"{kept:.0%} of the common rows identical"
-    text = f"{names} resized ({joined([*resized])}: {first.variant}, {same})"
+    text = f"{names} resized ({_counted([*resized], 'tensor')}: {first.variant}, {same})"
     details: dict[str, Any] = {"resized": {key: dict(cause.details) for key, cause in resized.items()}}
     found = evidence("common_rows_identical_share", kept, 0.0)
     yield Name("embeddings_resized", text, details, (found,), sampled=True)

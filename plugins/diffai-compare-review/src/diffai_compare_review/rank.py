@@ -29,6 +29,8 @@ HIDDEN_ONE = 0.1
 _MANTISSA = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7, "float8_e4m3fn": 3, "float8_e5m2": 2}
 _LEAST = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126, "float8_e4m3fn": -6, "float8_e5m2": -14}
 _SMALLEST = 8
+_ABOVE = 1.3
+"""Noise edges that a singular value must exceed to count where no gap is the largest by far."""
 _WIDER = 3
 _FLOOR = 1e-7
 """Singular values this far below the largest are rounding of the squares they are taken from."""
@@ -45,6 +47,7 @@ class RankTest(NamedTuple):
         energy_top_r: Share of the squared change above the gap.
         n_lines: Rows or columns looked at, the fewer.
         left: The first left singular vector.
+        is_largest: Whether the gap is the largest of all.
     """
 
     rank: int
@@ -54,13 +57,14 @@ class RankTest(NamedTuple):
     energy_top_r: float
     n_lines: int
     left: NDArray[Any]
+    is_largest: bool
 
     @property
     def is_low(self) -> bool:
         """Whether the rank is low beyond doubt in this matrix; three that agree make it so in a model."""
         if self.gap >= CLEAR_GAP:
             return True
-        most = HIDDEN_ONE if self.rank == 1 else HIDDEN
+        most = HIDDEN if self.is_largest and self.rank > 1 else HIDDEN_ONE
         if self.gap < GAP or self.noise_edge_over_sigma1 > most:
             return False
         return self.tail <= NOISE_TAIL or (self.tail <= TAIL and self.gap >= 2 * GAP)
@@ -85,22 +89,27 @@ def rank_test(look: Look, *, side: int) -> RankTest | None:
     if not singular[0] > 0:
         return None
     edge = _noise(look, window, delta) * (sqrt(delta.shape[0]) + sqrt(delta.shape[1]))
-    floor = singular[0] * _FLOOR
-    above = np.maximum(singular, floor)
+    above = np.maximum(singular, singular[0] * _FLOOR)
     half = len(singular) // 2
     ratios = above[:half] / above[1 : half + 1]
-    best = int(np.argmax(ratios))
-    if not _covers(delta, best + 1):
-        return None
+    above_noise = [int(np.count_nonzero(singular > factor * edge)) for factor in (_ABOVE, TAIL)]
+    places = [int(np.argmax(ratios)), *(count - 1 for count in above_noise if 0 < count <= half)]
+    tests = [_at(place, ratios, singular, edge, left) for place in places if _covers(delta, place + 1)]
+    return next((test for test in tests if test.is_low), tests[0]) if tests else None
+
+
+def _at(place: int, ratios: NDArray[Any], singular: NDArray[Any], edge: float, left: NDArray[Any]) -> RankTest:
+    """Return the test of the gap behind the singular value at ``place``."""
     energy = singular * singular
     return RankTest(
-        rank=best + 1,
-        gap=float(ratios[best]),
-        tail=float(singular[best + 1] / edge) if edge else float("inf"),
+        rank=place + 1,
+        gap=float(ratios[place]),
+        tail=float(singular[place + 1] / edge) if edge else float("inf"),
         noise_edge_over_sigma1=float(edge / singular[0]),
-        energy_top_r=float(energy[: best + 1].sum() / energy.sum()),
-        n_lines=min(delta.shape),
+        energy_top_r=float(energy[: place + 1].sum() / energy.sum()),
+        n_lines=len(singular),
         left=left,
+        is_largest=place == int(np.argmax(ratios)),
     )
 
 
