@@ -374,3 +374,11 @@ def test_the_page_is_whole_without_its_script():
 def test_the_script_is_valid():
     script = files("diffai_report_html").joinpath("assets", "page.js").read_text("utf-8")
     subprocess.run(["node", "--check", "-"], input=script, text=True, check=True, capture_output=True)
+
+
+def test_what_wants_a_look_is_apart_from_what_is_only_noted():
+    loud = Finding("anomaly", "w", level="warning", message="far out")
+    root = page(loud, Finding("anomaly", "v", level="info", message="frozen"))
+    assert rows(section(root, "look").one("table"))[1:] == [["warning", "anomaly", "w", "", "far out"]]
+    assert "open" not in section(root, "noted").one("details").attributes
+    assert rows(section(root, "noted").one("table"))[1:] == [["info", "anomaly", "v", "", "frozen"]]

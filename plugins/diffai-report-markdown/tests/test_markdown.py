@@ -292,3 +292,13 @@ def test_no_name_value_or_message_becomes_markup(evil):
         *("table", "thead", "tbody", "tr", "th", "td"),
     }
     assert plain(tree(text).children[0]).startswith(evil)
+
+
+def test_what_wants_a_look_is_apart_from_what_is_only_noted():
+    loud = Finding("anomaly", "w", level="warning", values={"z": 9.5}, message="far out")
+    quiet = [Finding("anomaly", f"v{number}", level="info", message="frozen") for number in range(30)]
+    text = written(*quiet, loud)
+    assert headings(text)[1:] == ["Look at", "Noted"]
+    assert tables(text)[1][1:] == [["⚠️", "anomaly", "w", "z 9.5", "far out"]]
+    assert len(tables(text)[2]) == 21
+    assert paragraphs(text)[-1] == "… 10 more findings (--verbose writes all)"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diffai_core.plugin import Finding
 
 _SHORT_TABLE = 12
+_FLAG_COLUMNS = ("level", "what", "where", "values", "why")
 _SIGNS = {"passed": "✓ passed", "failed": "✗ failed", "undecided": "? undecided"}
 
 
@@ -45,8 +46,18 @@ def flagged(findings: Sequence[Finding]) -> Iterator[str]:
     if not findings:
         return
     yield '<section id="look" aria-labelledby="h-look">\n<h2 id="h-look">Look at</h2>\n'
-    yield from table("", ["level", "what", "where", "values", "why"], map(_flag, findings))
+    yield from table("", _FLAG_COLUMNS, map(_flag, findings))
     yield "</section>\n"
+
+
+def noted(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield what analyses found about single tensors or entries and is no reason to look; closed until it is opened."""
+    if not findings:
+        return
+    yield '<section id="noted" aria-labelledby="h-noted">\n<h2 id="h-noted">Noted</h2>\n'
+    yield f"<details><summary>{len(findings):,} findings about single tensors or entries</summary>\n"
+    yield from table("", _FLAG_COLUMNS, map(_flag, findings))
+    yield "</details>\n</section>\n"
 
 
 def _flag(finding: Finding) -> str:

@@ -46,16 +46,17 @@ def bars(chart: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequen
     labels = [_short(str(row[0])) for row in shown]
     left = max(map(len, labels)) * _CHARACTER + 10
     top = max(abs(value) for row in shown for value in row[1:] if is_finite(value)) or 1.0
-    pieces = _legend(columns[1:3], left)
+    names = _LINES if len(columns) > 2 else _LINES[1:]  # noqa: PLR2004 - a label and two series
+    pieces = _legend(columns[1:3], left, names)
     for number, (label, row) in enumerate(zip(labels, shown, strict=True)):
         y = _TOP + number * _BAR * 1.4
         pieces.append(_words(left - 6, y + 14, label, anchor="end"))
-        series = [value if is_finite(value) else 0.0 for value in row[1:3]]
+        series = [value if is_finite(value) else 0.0 for value in row[1 : 1 + len(names)]]
         thick = _BAR / max(len(series), 1)
         for line, value in enumerate(series):
             length = abs(value) / top * (_WIDTH - 120)
             place = f'x="{left:.1f}" y="{y + line * thick:.1f}" width="{length:.1f}" height="{thick - 1:.1f}"'
-            pieces.append(f'<rect class="{_LINES[line]}" {place}/>')
+            pieces.append(f'<rect class="{names[line]}" {place}/>')
         pieces.append(_words(left + abs(series[-1]) / top * (_WIDTH - 120) + 4, y + 16, measure(float(series[-1]))))
     about = f"{len(shown)} bars; the longest is {labels[0]}" if len(shown) > 1 else labels[0]
     yield from _svg(left + _WIDTH - 40, _TOP + len(shown) * _BAR * 1.4 + 6, str(chart.get("title", "")), about, pieces)
@@ -65,10 +66,10 @@ def _short(label: str) -> str:
     return label if len(label) <= _LABEL else f"{label[: _LABEL // 2]}…{label[1 - _LABEL // 2 :]}"
 
 
-def _legend(names: Sequence[str], x: float) -> list[str]:
+def _legend(titles: Sequence[str], x: float, names: Sequence[str] = _LINES) -> list[str]:
     pieces = []
-    for number, name in enumerate(names):
-        pieces.append(f'<rect class="{_LINES[number]}" x="{x:.1f}" y="5" width="12" height="12"/>')
+    for number, name in enumerate(titles):
+        pieces.append(f'<rect class="{names[number]}" x="{x:.1f}" y="5" width="12" height="12"/>')
         pieces.append(_words(x + 17, 15, name))
         x += 30 + len(name) * _CHARACTER
     return pieces

@@ -25,7 +25,7 @@ _MOST_TABLE_ROWS = 2000
 _CELL_WIDTH, _CELL_HEIGHT, _CHARACTER = 62, 24, 7.3
 _TOP = 26
 _LONGEST_LABEL = 40
-_LEGEND = "log10 rel_change; = unchanged; a cell links to its tensors"
+_LEGEND = "log10 rel_change, the larger the more colour; = unchanged; a cell links to its tensors"
 
 
 def cell_of(name: str) -> Cell:

@@ -11,12 +11,12 @@ from diffai_report_text.numbers import size
 from diffai_report_text.outline import Outline, outline
 
 from diffai_core.plugin import Identity
-from diffai_report_html.analyses import analyses, flagged, gates, written_report
+from diffai_report_html.analyses import analyses, flagged, gates, noted, written_report
 from diffai_report_html.charts import charts, charts_in
 from diffai_report_html.entries import entries, others
 from diffai_report_html.heat_map import cell_of, heat_map, map_of
 from diffai_report_html.marks import key, pre, shown, table, text
-from diffai_report_html.tensors import tensors
+from diffai_report_html.tensors import rows_of, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,8 +36,9 @@ def render(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
     """
     parts = outline(report, full=bool(options.get("full") or options.get("verbose")))
     drawn = charts_in(parts.charts)
-    cells = [cell_of(finding.where) for finding in parts.tensors]
-    found = map_of(drawn, parts.tensors, cells)
+    rows = rows_of(parts.tensors)
+    cells = [cell_of(finding.where) for finding in rows]
+    found = map_of(drawn, rows, cells)
     style, script = (files(__package__).joinpath("assets", name).read_text("utf-8") for name in ("page.css", "page.js"))
     yield from _begin(report, style, script)
     yield from _head(report, parts)
@@ -47,11 +48,12 @@ def render(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
         yield from written_report(finding)
     yield from gates(parts.gates)
     yield from heat_map(found, cells)
-    yield from tensors(parts, cells, drawn)
+    yield from tensors(parts, rows, cells, drawn)
     yield from entries(parts.entries)
     yield from others(parts.others)
     yield from flagged(parts.flagged)
     yield from analyses(parts)
+    yield from noted(parts.notes)
     yield from charts(parts.charts, drawn)
     yield from _not_measured(parts)
     yield from _remarks(report, parts)
@@ -97,11 +99,12 @@ def _contents(report: Report, parts: Outline, *, has_map: bool) -> Iterator[str]
         ("report", "Report", parts.reports),
         ("gates", f"Gates ({len(parts.gates)})", parts.gates),
         ("map", "Map of the change", has_map),
-        ("tensors", f"Tensors ({len(parts.tensors):,})", parts.tensors),
+        ("tensors", "Tensors", parts.tensors),
         ("entries", f"Config and metadata ({len(parts.entries):,})", parts.entries),
         ("others", "Other differences", parts.others),
         ("look", f"Look at ({len(parts.flagged):,})", parts.flagged),
         ("analyses", "Analyses", parts.analyses or parts.structure),
+        ("noted", f"Noted ({len(parts.notes):,})", parts.notes),
         ("charts", "Charts", parts.charts),
         ("not-measured", "Not measured", parts.not_measured or parts.not_compared),
         ("remarks", "Remarks", parts.errors or parts.remarks or report.warnings),

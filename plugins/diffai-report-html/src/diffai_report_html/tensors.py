@@ -23,13 +23,25 @@ _COLUMNS = ("tensor", "what", "block", "role", "rel_change", "max abs diff", "1 
 _WHAT = {"tensor_stats_changed": ("changed", "mod"), "tensor_within_tolerance": ("within tolerance", "")}
 _CLASSES = {"tensor_added": "add", "tensor_removed": "del"}
 _IN_COLUMNS = frozenset({"rel_change", "max_abs_diff", "one_minus_cos", "changed_share"})
+_BESIDE = frozenset({"tensor_statistics", "tensor_kept"})
+_TOLD = _WHAT.keys() | {"tensor_kept"}
 _ROWS = frozenset({"tensors", "layers", "matrices", "weights", "parameters"})
 _NAMES = ("tensor", "name", "where", "key", "layer")
 
 
-def tensors(parts: Outline, cells: Sequence[Cell], charts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the section of the tensors that differ."""
-    if not parts.tensors:
+def rows_of(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings that are rows of the table; what else is known about a tensor stands in its row."""
+    changes = [finding for finding in findings if finding.kind not in _BESIDE]
+    told = {finding.where for finding in changes}
+    alone = [finding for finding in findings if finding.kind in _BESIDE and finding.where not in told]
+    return [*changes, *alone]
+
+
+def tensors(
+    parts: Outline, rows: Sequence[Finding], cells: Sequence[Cell], charts: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield the section of the tensors that differ: the rows, each with block and role of its tensor."""
+    if not rows:
         return
     known = _Known(parts, charts)
     yield '<section id="tensors" aria-labelledby="h-tensors">\n<h2 id="h-tensors">Tensors</h2>\n'
@@ -40,12 +52,10 @@ def tensors(parts: Outline, cells: Sequence[Cell], charts: Sequence[Mapping[str,
     )
     heads = "".join(f'<th scope="col">{text(column)}</th>' for column in _COLUMNS)
     yield f'<div class="scroll"><table id="tensor-table"><thead><tr>{heads}</tr></thead><tbody>\n'
-    rows = [finding for finding in parts.tensors if finding.kind != "tensor_statistics"] or parts.tensors
     seen: set[str] = set()
-    for number, finding in enumerate(parts.tensors):
-        if finding.kind != "tensor_statistics" or rows is parts.tensors:
-            yield _row(number, finding, cells[number], "" if finding.where in seen else known.about(finding.where))
-            seen.add(finding.where)
+    for number, (finding, cell) in enumerate(zip(rows, cells, strict=True)):
+        yield _row(number, finding, cell, "" if finding.where in seen else known.about(finding.where))
+        seen.add(finding.where)
     yield "</tbody></table></div>\n"
     for finding in parts.tolerances:
         yield f"<p>{_tolerance(finding)}</p>\n"
@@ -60,8 +70,8 @@ class _Known:
         self._rows: dict[str, list[tuple[Finding, Mapping[str, Any]]]] = {}
         self._charts = {str(chart["tensor"]): chart for chart in charts if "tensor" in chart}
         wanted = {finding.where for finding in parts.tensors}
-        for finding in (*parts.tensors, *parts.flagged):
-            if finding.where in wanted and finding.kind not in _WHAT:
+        for finding in (*parts.tensors, *parts.flagged, *parts.notes):
+            if finding.where in wanted and finding.kind not in _TOLD:
                 self._findings.setdefault(finding.where, []).append(finding)
         for finding in parts.analyses:
             for field in _ROWS & finding.values.keys():
@@ -89,10 +99,11 @@ def _row(number: int, finding: Finding, cell: Cell, more: str) -> str:
     what, class_ = _what(finding)
     said = f"<p>{text(finding.message)}</p>" if finding.message else ""
     own = "".join(_sides(finding)) if finding.kind in _WHAT else ""
-    details = f"<details><summary>{key(finding.where)}</summary>{said}{own}{more}{pre(finding.detail)}</details>"
+    facts = f'<div class="facts">{own}{more}</div>' if own or more else ""
+    details = f"<details><summary>{key(finding.where)}</summary>{said}{facts}{pre(finding.detail)}</details>"
     share = values.get("changed_share")
     cells = [
-        f'<td>{details}</td><td class="{class_}">{what}</td><td>{text(block)}</td><td>{text(role)}</td>',
+        f'<td>{details}</td><td><span class="{class_}">{what}</span></td><td>{text(block)}</td><td>{text(role)}</td>',
         *(_number(values, field) for field in ("rel_change", "max_abs_diff", "one_minus_cos")),
         _numeric(share, percent(share)) if "changed_share" in values else "<td></td>",
     ]

@@ -105,8 +105,8 @@ def _name(finding: Finding, plugin: str = "") -> str:
 
 def _analyses(report: Report, parts: Outline) -> Iterator[Suite]:
     """Yield a suite for each analysis that has a gate or an answer, in the order of the report."""
-    told = (*parts.gates, *parts.structure, *parts.analyses, *parts.not_measured, *parts.flagged, *parts.reports)
-    wanted = {id(finding) for finding in (*told, *parts.charts)}
+    told = (*parts.gates, *parts.structure, *parts.analyses, *parts.not_measured, *parts.flagged)
+    wanted = {id(finding) for finding in (*told, *parts.notes, *parts.reports, *parts.charts)}
     by_plugin: dict[str, list[Finding]] = {}
     for finding in report.findings:
         if id(finding) in wanted:

@@ -46,12 +46,12 @@ def title(kind: str) -> str:
     return words[:1].upper() + words[1:] or "Finding"
 
 
-def flagged(findings: Sequence[Finding], view: View) -> Iterator[str]:
-    """Yield what an analysis found that a person should look at."""
+def flagged(title: str, findings: Sequence[Finding], view: View, most: int) -> Iterator[str]:
+    """Yield what analyses found about single tensors or entries."""
     if not findings:
         return
-    yield heading(2, "Look at")
-    shown = view.some(findings)
+    yield heading(2, title)
+    shown = view.some(findings, most)
     yield from table(["", "what", "where", "values", "why"], (_flag(finding, view) for finding in shown))
     yield paragraph(view.more(len(findings) - len(shown), "findings"))
     for finding in shown:

@@ -13,7 +13,7 @@ from diffai_report_markdown.changes import entry_changes, other_changes, tensor_
 from diffai_report_markdown.charts import charts
 from diffai_report_markdown.conclusions import written_report
 from diffai_report_markdown.marks import code, fenced, heading, paragraph, prose, table
-from diffai_report_markdown.view import View
+from diffai_report_markdown.view import MOST_CHANGES, MOST_ROWS, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,11 +37,12 @@ def render(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
         yield from written_report(finding, view)
     yield from _gates(parts)
     yield from _changes(parts, view)
-    yield from flagged(parts.flagged, view)
+    yield from flagged("Look at", parts.flagged, view, MOST_CHANGES)
     if parts.analyses:
         yield heading(2, "Analyses")
     for finding in parts.analyses:
         yield from analysis(finding, view)
+    yield from flagged("Noted", parts.notes, view, MOST_ROWS)
     yield from charts(parts.charts, view)
     yield from _not_measured(parts, view)
     yield from _remarks(report, parts)

@@ -32,6 +32,7 @@ class Outline:
         entries: Differences of configs and metadata.
         others: Other differences, of kinds that only their analysis knows.
         flagged: What an analysis found that a person should look at.
+        notes: What an analysis found about single tensors or entries, and is no reason to look.
         analyses: Answers of analyses.
         not_measured: Analyses that could not answer; their message names what is missing.
         not_compared: What is in a file and was compared by nothing.
@@ -49,6 +50,7 @@ class Outline:
     entries: list[Finding] = field(default_factory=list)
     others: list[Finding] = field(default_factory=list)
     flagged: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
     analyses: list[Finding] = field(default_factory=list)
     not_measured: list[Finding] = field(default_factory=list)
     not_compared: list[NotCompared] = field(default_factory=list)
@@ -100,4 +102,6 @@ def _answers_of(finding: Finding, found: Outline) -> list[Finding]:
         return found.not_measured
     if finding.kind in known:
         return known[finding.kind]
-    return found.flagged if finding.where or finding.level == "warning" else found.analyses
+    if finding.level in {"warning", "change"}:
+        return found.flagged
+    return found.notes if finding.where else found.analyses
