@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from diffai_lib_layers import place
 from diffai_lib_statistics import family_wise_threshold, robust_z
 
 from diffai_compare_anomalies.flags import Flag
@@ -23,6 +24,7 @@ _SINGLE = 0.9
 _TRAINED_SINGLE = 4e-4
 _JUMP = 10.0
 _FEWEST = 5
+_NOT_TRAINED = frozenset({"running_mean", "running_var", "num_batches_tracked", "inv_freq", "position_ids"})
 _RESOLUTION = 0.005
 
 
@@ -35,8 +37,17 @@ def pair_flags(comparison: Comparison) -> Iterator[Flag]:
 
 
 def _is_parameter_pair(result: PairResult) -> bool:
+    """Whether both sides have a trained tensor of real numbers; counters and running statistics move by themselves."""
     old, new = result.pair.old, result.pair.new
-    return old is not None and new is not None and old.is_parameter and new.is_parameter and result.same_shape
+    return (
+        old is not None
+        and new is not None
+        and old.is_parameter
+        and new.is_parameter
+        and new.dtype.kind == "float"
+        and result.same_shape
+        and place(new.name).part not in _NOT_TRAINED
+    )
 
 
 def _flips(comparison: Comparison) -> Iterator[Flag]:
