@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Labels = NDArray[np.intp]
 
 _STEPS = 100
-_STARTS = 4
+_STARTS = 8
 
 
 class Clusters(NamedTuple):
@@ -22,14 +22,22 @@ class Clusters(NamedTuple):
     Args:
         labels: Cluster of each point.
         inertia: Sum of squared distances to the centres.
+        centres: Shape ``(clusters, columns)``.
     """
 
     labels: Labels
     inertia: float
+    centres: Reals
+
+    def assign(self, points: Reals) -> Labels:
+        """Return the cluster of each of some other points: that of the nearest centre."""
+        squares: Reals = np.einsum("ij,ij->i", points, points)
+        labels: Labels = _distances(points, squares, self.centres).argmin(axis=1)
+        return labels
 
 
 def k_means(points: Reals, k: int, seed: int) -> Clusters:
-    """Return the best of four runs of Lloyd's algorithm, each from centres drawn apart (k-means++).
+    """Return the best of eight runs of Lloyd's algorithm, each from centres drawn apart (k-means++).
 
     Args:
         points: Shape ``(points, columns)``.
@@ -91,7 +99,7 @@ def _lloyd(points: Reals, squares: Reals, centres: Reals) -> Clusters:
         centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
     distances = _distances(points, squares, centres)
     labels = distances.argmin(axis=1)
-    return Clusters(labels, float(distances[np.arange(len(points)), labels].sum()))
+    return Clusters(labels, float(distances[np.arange(len(points)), labels].sum()), centres)
 
 
 def _distances(points: Reals, squares: Reals, centres: Reals) -> Reals:
