@@ -7,11 +7,12 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 import pytest
-from diffai_compare_architecture import spectrum
+from diffai_compare_architecture import reading, spectrum
 from diffai_compare_architecture.plugin import diffai_comparators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffai_core.plugin import DataFile, FileTensor, dtype
 from diffai_core.testing import artifact
 from diffai_core.testing.running import run_comparator
 
@@ -156,7 +157,7 @@ def test_rows_are_picked_whatever_the_blocks(n_rows, n_columns, block):
     small = replace(
         ref, open_blocks=lambda _: (values.reshape(-1)[i : i + block] for i in range(0, values.size, block))
     )
-    assert np.array_equal(spectrum._picked(small, rows, n_columns), values[rows])
+    assert np.array_equal(reading.rows_of(small, rows, n_columns), values[rows])
 
 
 def test_the_trainable_share_is_that_of_the_optimizer_state():
@@ -190,3 +191,26 @@ def test_without_weights_it_is_not_measurable():
     found = answer({}, {"a.weight": matrix()})
     assert found.status == "not_measurable"
     assert "OLD" in found.message
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float8_e4m3fn"])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [3], [0, 7, 19]])
+def test_rows_and_blocks_of_a_file_are_those_that_were_written(tmp_path, kind, rows):
+    values = RNG.normal(size=(20, 11)).astype(getattr(ml_dtypes, kind, kind))
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"head" + values.tobytes())
+    with DataFile(path) as file:
+        ref = FileTensor(name="a", shape=(20, 11), dtype=dtype(kind), file=file, offset=4)
+        assert np.array_equal(reading.rows_of(ref, np.array(rows), 11), values[rows])
+        assert np.array_equal(np.concatenate(list(reading.blocks_of(ref))), values.reshape(-1))
+
+
+def test_identical_matrices_are_looked_at_once(monkeypatch):
+    from diffai_compare_architecture import efficiency
+
+    looks = []
+    monkeypatch.setattr(efficiency, "look", lambda job: looks.append(job.ref.name) or spectrum.look(job))
+    same, other = matrix(1000, 900), matrix()
+    values = answer({"a.weight": same, "b.weight": other}, {"a.weight": same.copy(), "b.weight": matrix()}).values
+    assert looks == ["a.weight", "b.weight", "b.weight"]
+    assert values["tensors1"][0]["effective_rank"] == values["tensors2"][0]["effective_rank"]

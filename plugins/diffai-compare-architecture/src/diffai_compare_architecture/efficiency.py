@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffai_lib_layers import is_matrix, places
+from diffai_lib_layers import is_matrix, is_transposed, n_stacked, places
 
 from diffai_compare_architecture.sides import duplicates_of, total, weights_of
 from diffai_compare_architecture.spectrum import jobs_of, look
@@ -96,6 +96,21 @@ class Side:
         return sum(sizes[name] for group in self.duplicates for name in group[1:])
 
 
+class _Seen(NamedTuple):
+    """What is known of a matrix.
+
+    Args:
+        look: What was seen; ``None`` if nothing.
+        whole: Whether all of it was looked at; ``None`` if nothing was.
+    """
+
+    look: Look | None
+    whole: bool | None
+
+
+_UNSEEN = _Seen(None, None)
+
+
 def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield one summary."""
     del options
@@ -125,11 +140,11 @@ def _side(comparison: Comparison, name: SideName, other: Side | None) -> Side:
     matrices = [weight.ref for weight in weights if is_matrix(weight.ref)]
     jobs = jobs_of(matrices)
     known = _same_as_old(comparison, other)
-    todo = [job for job in jobs if not (job.whole and job.ref.name in known)]
+    todo = [job for job in jobs if known.get(job.ref.name, _UNSEEN).whole is not job.whole]
     seen = dict(
         zip((job.ref.name for job in todo), comparison.map(look, todo, nbytes=lambda job: job.ref.nbytes), strict=True)
     )
-    found = {job.ref.name: seen[job.ref.name] if job.ref.name in seen else known[job.ref.name] for job in jobs}
+    found = {job.ref.name: seen[job.ref.name] if job.ref.name in seen else known[job.ref.name].look for job in jobs}
     looks = {key: one for key, one in found.items() if one is not None}
     whole = frozenset(job.ref.name for job in jobs if job.whole and job.ref.name in looks)
     artifact = comparison.old if name == "old" else comparison.new
@@ -137,8 +152,8 @@ def _side(comparison: Comparison, name: SideName, other: Side | None) -> Side:
     return Side(weights, looks, whole, duplicates_of(comparison, weights), share, reason)
 
 
-def _same_as_old(comparison: Comparison, old: Side | None) -> dict[str, Look]:
-    """Return what is known of matrices of NEW because those of OLD are identical and were looked at in the same way."""
+def _same_as_old(comparison: Comparison, old: Side | None) -> dict[str, _Seen]:
+    """Return what is known of matrices of NEW because those of OLD are identical and were looked at."""
     if old is None:
         return {}
     known = {}
@@ -146,13 +161,14 @@ def _same_as_old(comparison: Comparison, old: Side | None) -> dict[str, Look]:
         pair = result.pair
         if result.relation is Relation.IDENTICAL and pair.old is not None and pair.new is not None and pair.same_shape:
             seen = old.looks.get(pair.old.name)
-            if seen is not None and pair.old.name in old.whole and _stored_alike(pair.old, pair.new):
-                known[pair.new.name] = seen
+            if seen is not None and pair.old.stored_as == pair.new.stored_as and _kept_alike(pair.old, pair.new):
+                known[pair.new.name] = _Seen(seen, pair.old.name in old.whole)
     return known
 
 
-def _stored_alike(old: TensorRef, new: TensorRef) -> bool:
-    return old.shape == new.shape and old.stored_as == new.stored_as and type(old) is type(new)
+def _kept_alike(old: TensorRef, new: TensorRef) -> bool:
+    """Whether both are seen as the same matrix: their names say which way round they are stored."""
+    return n_stacked(old) == n_stacked(new) and is_transposed(old) is is_transposed(new)
 
 
 def _trainable(artifact: Artifact, comparison: Comparison, n_parameters: int) -> tuple[float | None, str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from diffai_lib_layers import is_matrix
 
+from diffai_compare_architecture.reading import blocks_of
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 SideName = Literal["old", "new"]
 _LEAST = 16
 """Tensors of fewer elements can be alike by chance."""
-
-_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _digest(ref: TensorRef) -> bytes:
     import numpy as np
 
     state = blake2b(digest_size=16)
-    for block in ref.blocks(_BLOCK):
+    for block in blocks_of(ref):
         state.update(np.ascontiguousarray(block).view(np.uint8).data)
     return state.digest()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_lib_layers import is_transposed, matrix_shape, n_stacked
 
+from diffai_compare_architecture.reading import rows_of
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -23,7 +25,6 @@ WHOLE_COST = 10**10
 SAMPLE_ROWS = 256
 SAMPLE_COLUMNS = 1024
 MOST_SAMPLES = 256
-_BLOCK = 1 << 22
 _STEPS = 2_000
 
 
@@ -155,7 +156,7 @@ def _rows(job: Job) -> NDArray[Any]:
         first, n_rows, n_columns = ref.shape[0] // 2 * ref.shape[1], ref.shape[1], ref.shape[2]
     rows = first + (np.arange(n_rows) if job.whole else spaced(n_rows, SAMPLE_ROWS))
     columns = np.arange(n_columns) if job.whole else spaced(n_columns, SAMPLE_COLUMNS)
-    return _picked(ref, rows, n_columns)[:, columns]
+    return rows_of(ref, rows, n_columns)[:, columns]
 
 
 def spaced(length: int, most: int) -> NDArray[np.int64]:
@@ -169,23 +170,3 @@ def spaced(length: int, most: int) -> NDArray[np.int64]:
 
     count = min(length, most)
     return (np.arange(count) * 2 + 1) * length // (2 * count) if count else np.arange(0)
-
-
-def _picked(ref: TensorRef, rows: NDArray[Any], n_columns: int) -> NDArray[Any]:
-    """Return rows of the matrix view, whatever the length of the blocks in which it is read."""
-    import numpy as np
-
-    found = np.empty((len(rows), n_columns), ref.dtype.numpy)
-    flat = found.reshape(-1)
-    starts = np.asarray(rows, np.int64) * n_columns
-    begin = 0
-    for block in ref.blocks(_BLOCK):
-        end = begin + len(block)
-        first = int(np.searchsorted(starts, begin - n_columns, side="right"))
-        last = int(np.searchsorted(starts, end, side="left"))
-        for place in range(first, last):
-            low, high = max(begin, int(starts[place])), min(end, int(starts[place]) + n_columns)
-            target = place * n_columns + low - int(starts[place])
-            flat[target : target + high - low] = block[low - begin : high - begin]
-        begin = end
-    return found
