@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_SAMPLED = 1 << 24
 """Elements of all samples together, about."""
 _LEAST_SAMPLED = 1 << 12
+_MOST_PREDICTED = 512
+"""Matrices, the largest, of which the cost of other schemes is predicted."""
 _NOTHING = "needs weights of floating-point numbers that OLD and NEW both have, with equal shapes"
 
 
@@ -32,7 +34,7 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     if not found:
         yield Finding("quantization_analysis", status="not_measurable", level="info", message=_NOTHING)
         return
-    looks = looked_at(comparison, found, predict=True)
+    looks = _looked_at(comparison, found)
     flags = flags_of(looks, most_error)
     for look in looks:
         if look.target.key in flags:
@@ -40,15 +42,16 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     yield _summary(comparison, looks, flags, most_error)
 
 
-def looked_at(comparison: Comparison, found: Sequence[Target], *, predict: bool) -> list[Look]:
+def _looked_at(comparison: Comparison, found: Sequence[Target]) -> list[Look]:
     """Return the second look at each weight, in their order."""
-    from diffai_compare_quantization.look import look
+    from diffai_compare_quantization.look import look, matrix_width
     from diffai_compare_quantization.sample import SAMPLE
 
     n_elements = min(max(_MOST_SAMPLED // len(found), _LEAST_SAMPLED), SAMPLE)
-    return list(
-        comparison.map(partial(look, n_elements=n_elements, predict=predict), found, lambda target: target.nbytes)
-    )
+    matrices = sorted((t for t in found if matrix_width(t.new)), key=lambda target: (-target.new.numel, target.key))
+    predict = frozenset(target.key for target in matrices[:_MOST_PREDICTED])
+    second = partial(look, n_elements=n_elements, predict=predict)
+    return list(comparison.map(second, found, lambda target: target.nbytes))
 
 
 def _flagged(look: Look, flags: Sequence[Flag], most_error: float | None) -> Finding:

@@ -91,7 +91,7 @@ def explain(target: Target) -> Explanation:
 
     if target.identical:
         return Explanation("identical", explained=True, share=1.0)
-    found = look(target, SAMPLE, predict=False)
+    found = look(target, SAMPLE)
     if found.kind == "cast" and found.cast is not None:
         return Explanation(found.cast.best, explained=True, share=1.0)
     if found.kind == "recast" and found.cast is not None:

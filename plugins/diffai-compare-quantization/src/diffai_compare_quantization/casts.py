@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from diffai_core.plugin import TensorRef
 
+_FEW = 64
 _SAMPLE = 2048
 _TRUNCATED = "bfloat16 towards zero"
 HYPOTHESES: dict[str, tuple[str, ...]] = {
@@ -62,7 +63,9 @@ def find_cast(old: TensorRef, new: TensorRef, sample: tuple[NDArray[Any], NDArra
     names = _possible(old, new)
     if not names or not sample[0].size:
         return None
-    some = [side.reshape(-1)[:_SAMPLE] for side in sample]
+    few, some = ([side.reshape(-1)[:n] for side in sample] for n in (_FEW, _SAMPLE))
+    if old.dtype == new.dtype and not any(_agrees(few[0], few[1], name).all() for name in names):
+        return None  # decides nearly always
     shares = {name: float(np.mean(_agrees(some[0], some[1], name))) for name in names}
     complete = [name for name in names if shares[name] == 1.0]
     proved = _proved(old, new, complete)
@@ -130,6 +133,13 @@ class Origin(NamedTuple):
 
 
 _LEAST_TELLING = 16
+_WIDEST = {
+    "float64": ("float32",),
+    "float32": ("bfloat16", "float16"),
+    "float16": ("float8_e4m3fn", "float8_e5m2"),
+    "bfloat16": ("float8_e4m3fn", "float8_e5m2"),
+}
+"""The formats of which one holds what any narrower format holds."""
 
 
 def origin_of(ref: TensorRef, values: NDArray[np.float64]) -> Origin | None:
@@ -140,11 +150,13 @@ def origin_of(ref: TensorRef, values: NDArray[np.float64]) -> Origin | None:
     """
     stored = MANTISSA.get(ref.dtype.name)
     some = np.abs(values.reshape(-1)[:_SAMPLE])
+    if not any(_holds(name, some[:_FEW]) for name in _WIDEST.get(ref.dtype.name, ())):
+        return None
     telling = np.unique(some[np.isfinite(some) & (some != 0)])
     if stored is None or ref.quantization is not None or telling.size < _LEAST_TELLING:
         return None
     for name in ("float8_e5m2", "float8_e4m3fn", "bfloat16", "float16", "float32"):
-        if MANTISSA[name] >= stored or (stored <= MANTISSA["float16"] and not name.startswith("float8")):
+        if MANTISSA[name] >= stored or (ref.dtype.name in ("float16", "bfloat16") and not name.startswith("float8")):
             continue
         if _holds(name, telling) and _holds(name, np.abs(values[np.isfinite(values)])):
             return Origin(name, MANTISSA[name])
@@ -153,4 +165,5 @@ def origin_of(ref: TensorRef, values: NDArray[np.float64]) -> Origin | None:
 
 def _holds(name: str, values: NDArray[np.float64]) -> bool:
     with np.errstate(all="ignore"):
-        return bool((cast(values, (name,)).astype(np.float64) == values).all())
+        found = cast(values, (name,)).astype(np.float64)
+        return bool(((found == values) | ~np.isfinite(values)).all())

@@ -25,7 +25,7 @@ from diffai_compare_quantization.schemes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from numpy.typing import NDArray
 
@@ -106,13 +106,13 @@ def columns_of(ref: TensorRef) -> int:
     return math.prod(ref.shape[1:] if len(ref.shape) > 1 else ref.shape)
 
 
-def look(target: Target, n_elements: int, *, predict: bool = True) -> Look:
+def look(target: Target, n_elements: int, predict: Container[str] = ()) -> Look:
     """Look at some rows of a weight, and at all of it where it may be a cast or holds codes.
 
     Args:
         target: The weight.
         n_elements: How many elements a sample has.
-        predict: Whether to find out what other schemes would cost.
+        predict: Names of the weights of which to find out what other schemes would cost.
 
     Raises:
         LoadError: If the bytes cannot be read as declared.
@@ -121,7 +121,7 @@ def look(target: Target, n_elements: int, *, predict: bool = True) -> Look:
         return _codes(target, n_elements)
     if target.new.quantization is not None:
         return _quantized(target, n_elements)
-    return _plain(target, n_elements, predict=predict)
+    return _plain(target, n_elements, predict=target.key in predict)
 
 
 def _codes(target: Target, n_elements: int) -> Look:

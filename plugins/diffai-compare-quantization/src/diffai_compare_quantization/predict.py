@@ -44,6 +44,7 @@ def _row(scheme: Scheme, matrices: Sequence[Look]) -> dict[str, Any]:
         "sqnr_db": _plain(median([value for value, _ in rated])),
         "worst_sqnr_db": _plain(least),
         "worst": worst,
+        "n_matrices": len(matrices),
     }
 
 

@@ -76,18 +76,20 @@ def read_rows(ref: TensorRef, rows: Rows) -> NDArray[np.float64]:
     if not rows.n:
         return np.empty((0, rows.taken))
     if isinstance(ref, FileTensor) and ref.dtype.bits >= 8:  # noqa: PLR2004 - a byte: rows begin where bytes do
-        return numbers(np.stack([_file_row(ref, rows, index) for index in rows.indices]))
+        if rows.complete:
+            return numbers(_file_part(ref, 0, rows.numel)).reshape(-1, rows.columns)
+        starts = (index * rows.columns for index in rows.indices)
+        return numbers(np.stack([_file_part(ref, start, rows.taken) for start in starts]))
     found = np.empty((len(rows.indices), rows.columns))
     for place, row in enumerate(_picked(ref, rows)):
         found[place] = row
     return found[:, : rows.taken]
 
 
-def _file_row(ref: FileTensor, rows: Rows, index: int) -> NDArray[Any]:
-    """Read one row, not through the map: that would keep the pages around it in memory."""
+def _file_part(ref: FileTensor, start: int, count: int) -> NDArray[Any]:
+    """Read some elements, not through the map: that would keep the pages around them in memory."""
     size = ref.dtype.bits // 8
-    raw = ref.file.read(ref.offset + index * rows.columns * size, rows.taken * size)
-    return decode(raw, ref.dtype, rows.taken)
+    return decode(ref.file.read(ref.offset + start * size, count * size), ref.dtype, count)
 
 
 def _picked(ref: TensorRef, rows: Rows) -> Iterator[NDArray[np.float64]]:
@@ -112,5 +114,13 @@ def in_step(old: TensorRef, new: TensorRef, length: int = _PIECE) -> Iterator[tu
     Raises:
         LoadError: If the bytes cannot be read as declared.
     """
-    sides = (regroup(ref.blocks(1 << 20), length, ref.dtype) for ref in (old, new))
-    yield from zip(*sides, strict=False)
+    yield from zip(*(_pieces(ref, length) for ref in (old, new)), strict=False)
+
+
+def _pieces(ref: TensorRef, length: int) -> Iterator[NDArray[Any]]:
+    """Yield all elements, ``length`` at a time; of a file not through the map, whose pages would stay in memory."""
+    if not isinstance(ref, FileTensor) or ref.dtype.bits < 8:  # noqa: PLR2004 - a byte
+        yield from regroup(ref.blocks(1 << 20), length, ref.dtype)
+        return
+    for start in range(0, ref.numel, length):
+        yield _file_part(ref, start, min(length, ref.numel - start))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from diffai_core.plugin import FileTensor, regroup
+from diffai_core.plugin import FileTensor, decode, regroup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,9 +78,16 @@ def find_pattern(ref: TensorRef) -> Pattern | None:
     """
     if len(ref.shape) < 2 or not 0 < ref.numel <= _MOST_ELEMENTS:  # noqa: PLR2004 - a matrix
         return None
-    kept = np.asarray(ref.read()) != 0
+    kept = _whole(ref) != 0
     found = [pattern for axis in (1, 0) for pattern in _along(np.moveaxis(kept, axis, -1), axis)]
     return min(found, key=lambda pattern: pattern.kept / pattern.width, default=None)
+
+
+def _whole(ref: TensorRef) -> NDArray[Any]:
+    """Return all elements; of a file not through the map, whose pages would stay in memory."""
+    if isinstance(ref, FileTensor) and ref.dtype.bits >= 8:  # noqa: PLR2004 - a byte
+        return decode(ref.file.read(ref.offset, ref.nbytes), ref.dtype, ref.numel).reshape(ref.shape)
+    return ref.read()
 
 
 def _along(kept: NDArray[np.bool_], axis: int) -> list[Pattern]:
