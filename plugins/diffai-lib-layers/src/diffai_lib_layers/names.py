@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from diffai_lib_layers.roles import role_of
@@ -19,6 +20,9 @@ _KERAS_BLOCK = re.compile(r"(?:(.+?)_)?(block|expanded_conv|conv_dw|conv_pw)_?(\
 _KOHYA = re.compile(r"lora_(?:unet|te\d?|transformer)_(.+)")
 _KOHYA_LAYER = re.compile(r"(.+?)_(to_[qkv]|to_out|[qkv]_proj|out_proj|fc[12]|net|proj)")
 _PART_SUFFIX = re.compile(r"(.+)_(weight|bias)")
+_REMEMBERED = 20_000
+"""Names whose place is remembered: several analyses ask for the same tensors, each many times."""
+
 _RECURRENT = re.compile(r"(weight|bias)_(?:ih|hh|hr)_l\d+(?:_reverse)?|(weight|bias)_(?:ih|hh)|recurrent_kernel")
 _LORA = re.compile(r"lora_(?:embedding_)?(a|b|down|up)")
 _LORA_PROCESSOR = re.compile(r"(.+)_lora")
@@ -71,6 +75,7 @@ class Place(NamedTuple):
         return f"{self.prefix}.{self.block}" if self.prefix else str(self.block)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def place(name: str) -> Place:
     """Return where a tensor of this name stands.
 
