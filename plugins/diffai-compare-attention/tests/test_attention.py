@@ -239,6 +239,18 @@ def test_without_a_head_count_the_answer_is_which_numbers_fit(analyse, make_laye
     assert "5 heads do not fit" in analyse(old, new, num_heads=5).message
 
 
+def test_a_checkpoint_without_its_configuration_is_cut_into_heads_as_the_other_one_is(analyse, make_layers):
+    for tree, new_tree in (({}, ROTARY), (ROTARY, {})):
+        values = analyse(make_layers(1), make_layers(2), tree=tree, new_tree=new_tree).values
+        assert (values["n_heads"], values["positions"]) == (8, "rotary")
+        assert values["by_layer"][0]["heads_from"] == "config.num_attention_heads"
+        whole = analyse(make_layers(1), make_layers(2), tree=ROTARY).values
+        assert values["heads"] == whole["heads"]
+    other = make_layers(2, n_heads=8, dim=4)
+    other = {name: array if "o_proj" in name else array[:16] for name, array in other.items()}
+    assert analyse(make_layers(1), other, tree=ROTARY, new_tree={}).status == "not_measurable"
+
+
 def test_the_number_on_the_command_line_does_not_overrule_the_file(analyse, make_layers):
     values = analyse(make_layers(1), make_layers(2), tree=FOUR, num_heads=2).values
     assert [row["n_heads"] for row in values["by_layer"]] == [4, 4]

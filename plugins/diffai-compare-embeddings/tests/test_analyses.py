@@ -174,7 +174,7 @@ def test_similarity_is_pearson_s_r_of_each_tensor_by_role():
     assert {row["name"]: row["centred_cos"] for row in found.values["tensors"]} == pytest.approx(expected, abs=1e-6)
     assert found.values["avg_similarity"] == pytest.approx(np.mean(list(expected.values())), abs=1e-6)
     assert [row["role"] for row in found.values["by_role"]] == ["embed", "q", "up"]
-    assert (found.values["matrix_size"], found.values["related_tensors"]) == (3, 2)
+    assert (found.values["matrix_size"], found.values["related_matrices"]) == (3, 2)
     assert found.values["least_similar"] == "model.layers.0.mlp.up_proj.weight"
     assert [row["name"] for row in found.values["shared_rows"]] == [NAME]
     assert found.coverage == 1
@@ -184,9 +184,17 @@ def test_unrelated_tensors_are_not_related():
     names = [f"model.layers.{block}.mlp.up_proj.weight" for block in range(20)]
     sides = [{name: table(100 * side + number) for number, name in enumerate(names)} for side in (1, 2)]
     found = run(*sides, "similarity-matrix")
-    assert found.values["related_tensors"] == 0
+    assert found.values["related_matrices"] == 0
     assert abs(found.values["avg_similarity"]) < 0.02
     assert found.values["shared_rows"] == []
+
+
+def test_vectors_do_not_make_models_related():
+    vector = np.linspace(0, 1, 4096, dtype=np.float32)
+    sides = [{"norm.weight": vector, "fc.weight": table(seed)} for seed in (1, 2)]
+    values = run(*sides, "similarity-matrix").values
+    assert (values["matrices"], values["related_matrices"]) == (1, 0)
+    assert values["avg_similarity"] > 0.4
 
 
 def test_output_layers_are_compared_by_their_rows_too():

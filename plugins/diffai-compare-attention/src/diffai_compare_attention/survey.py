@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_compare_attention.factors import Side
@@ -90,19 +90,22 @@ class _OneSide(NamedTuple):
     sides: Mapping[str, Side]
     reasons: Mapping[str, str]
     positions: Positions
+    uncut: frozenset[str]
 
 
 def survey(comparison: Comparison, options: Mapping[str, Any]) -> Survey:
     """Find the attention layers of both sides, align them and see which can be measured."""
     old = _one_side(comparison.old, [result.pair.old for result in comparison.results], options)
     new = _one_side(comparison.new, [result.pair.new for result in comparison.results], options)
+    old, new = _with_positions_of(old, new), _with_positions_of(new, old)
     by_name = {result.pair.new.name: result for result in comparison.results if result.pair.new and result.pair.old}
     pairs: list[LayerPair] = []
     skipped: list[tuple[str, str]] = []
     for old_layer, new_layer in _aligned(old.layers, new.layers, by_name):
         reason = old.reasons.get(old_layer.key) or new.reasons.get(new_layer.key)
         one, other = old.sides.get(old_layer.key), new.sides.get(new_layer.key)
-        if reason or one is None or other is None:
+        one, other = one or _cut_alike(old_layer, old, other), other or _cut_alike(new_layer, new, one)
+        if one is None or other is None:
             skipped.append((new_layer.key, reason or ""))
             continue
         pairs.append(LayerPair(one, other, _is_identical(one, other, by_name)))
@@ -116,8 +119,33 @@ def survey(comparison: Comparison, options: Mapping[str, Any]) -> Survey:
         len(new.layers),
         new.positions,
         len(pairs) if len(kept) < len(pairs) else 0,
-        looks_ahead(comparison.new, kept[0].new.layer.leaves.get("qkv", "")) if kept else None,
+        _looks_ahead(comparison, kept[0].new.layer.leaves.get("qkv", "")) if kept else None,
     )
+
+
+def _looks_ahead(comparison: Comparison, leaf: str) -> bool | None:
+    """Return what either side says, unless they say different things."""
+    said = {looks_ahead(side, leaf) for side in (comparison.old, comparison.new)} - {None}
+    return said.pop() if len(said) == 1 else None
+
+
+def _with_positions_of(side: _OneSide, other: _OneSide) -> _OneSide:
+    """Take what the other side says of positions where this one, without a configuration, says nothing."""
+    if side.positions.way != "unknown" or other.positions.way != "rotary":
+        return side
+    sides = {key: replace(one, positions=other.positions) for key, one in side.sides.items()}
+    return side._replace(positions=other.positions, sides=sides)
+
+
+def _cut_alike(layer: Layer, side: _OneSide, other: Side | None) -> Side | None:
+    """Cut a layer into heads as the other side is, where all shapes are the same and only that one says how."""
+    if other is None or layer.key not in side.uncut or _shapes(layer) != _shapes(other.layer):
+        return None
+    return Side(layer, other.heads, side.positions, other.model_type)
+
+
+def _shapes(layer: Layer) -> dict[str, tuple[int, int]]:
+    return {role: (matrix.n_out, matrix.n_in) for role, matrix in layer.matrices.items()}
 
 
 def _one_side(side: Artifact, looked_at: Iterable[TensorRef | None], options: Mapping[str, Any]) -> _OneSide:
@@ -127,16 +155,18 @@ def _one_side(side: Artifact, looked_at: Iterable[TensorRef | None], options: Ma
     model_type = model_type_of(side)
     sides: dict[str, Side] = {}
     reasons: dict[str, str] = {}
+    uncut: set[str] = set()
     for layer in layers:
         if not all(ref.dtype.kind == "float" for ref in layer.refs):
             reasons[layer.key] = "floating-point weights, these are codes without a known quantisation"
             continue
         heads = heads_of(layer, sources)
         if isinstance(heads, str):
+            uncut.add(layer.key)
             reasons[layer.key] = f"head count: {heads}; pass --num-heads or give the folder with its config.json"
         else:
             sides[layer.key] = Side(layer, heads, positions, model_type)
-    return _OneSide(layers, sides, reasons, positions)
+    return _OneSide(layers, sides, reasons, positions, frozenset(uncut))
 
 
 def _aligned(old: list[Layer], new: list[Layer], by_name: Mapping[str, PairResult]) -> list[tuple[Layer, Layer]]:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 KIND = "similarity_matrix"
 _RELATED_Z = 4.0
-"""Standard deviations of unrelated tensors beyond which a cosine is no chance: one in 16,000."""
+"""Standard deviations of unrelated tensors beyond which a cosine is no chance: one in 31,000."""
 _FEWEST = 32
 """Elements below which a cosine says little."""
+_FEWEST_OF_MATRIX = 1024
+"""Elements of a matrix that may tell whether models are related; vectors of unrelated ones are alike by their start."""
+_MATRIX = 2
 
 
 def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:  # noqa: ARG001 - has none
@@ -62,6 +65,7 @@ def _row(result: PairResult) -> dict[str, Any] | None:
         "name": new.name,
         "role": place(new.name).role,
         "n": new.numel,
+        "matrix": len(new.shape) >= _MATRIX and new.numel >= _FEWEST_OF_MATRIX,
         "centred_cos": cos,
         "centred_cos_z": cos * new.numel**0.5,
         "rel_change": rel,
@@ -88,14 +92,16 @@ def _summary(
     comparison: Comparison, rows: Sequence[Mapping[str, Any]], geometries: Sequence[Mapping[str, Any]]
 ) -> Finding:
     cosines = [row["centred_cos"] for row in rows]
-    related = sum(row["centred_cos_z"] > _RELATED_Z for row in rows)
+    matrices = [row for row in rows if row["matrix"]]
+    related = sum(row["centred_cos_z"] > _RELATED_Z for row in matrices)
     values: dict[str, Any] = {
         "matrix_size": len(rows),
         "avg_similarity": fmean(cosines),
         "median_similarity": median(cosines),
         "least_similarity": min(cosines),
         "least_similar": min(rows, key=lambda row: row["centred_cos"])["name"],
-        "related_tensors": related,
+        "related_matrices": related,
+        "matrices": len(matrices),
         "by_role": _by_role(rows),
         "shared_rows": [dict(record) for record in geometries],
         "tensors": [dict(row) for row in rows],
@@ -109,7 +115,7 @@ def _summary(
         threshold={"related": f"centred_cos > {_RELATED_Z:g}/sqrt(n)"},
         threshold_source="convention",
         coverage=_coverage(comparison, rows),
-        message=f"{related} of {len(rows)} tensors are more alike than unrelated ones can be by chance",
+        message=f"{related} of {len(matrices)} matrices are more alike than unrelated ones can be by chance",
     )
 
 
