@@ -90,9 +90,10 @@ def test_a_changed_shape_does_not_fit_and_is_not_measured():
     finding = written(shape, old=artifact({"w": np.ones(2)}), new=artifact({"w": np.ones(3)}))
     assert texts(finding, "findings")[-1] == "1 tensor of another shape: w"
     whole = compared({"w": np.ones(2), "v": np.ones(2)}, {"w": np.ones(3), "v": np.ones(2)})
-    assert {"what": "w", "why": "its shape changed, so how much its elements changed has no measure"} in whole.values[
-        "limits"
-    ]
+    reason = "another shape, so how much the elements changed has no measure"
+    assert {"what": "w", "why": reason} in whole.values["limits"]
+    many = compared({f"w{n}": np.ones(2) for n in range(9)}, {f"w{n}": np.ones(3) for n in range(9)})
+    assert many.values["limits"] == [{"what": "w0, w1, w2 and 6 more", "why": reason}]
     assert whole.coverage == pytest.approx(2 / 5)
 
 
@@ -199,3 +200,13 @@ def test_the_lines_fit_a_terminal():
 def test_names_of_files_change_nothing():
     old, new = layers(2), layers(3)
     assert compared(old, new, name="epoch_50_lr_0.01.pt") == compared(old, new)
+
+
+def test_the_last_value_of_a_history_is_a_metric():
+    logs = [
+        {"log_history": [{"step": step, "eval_loss": loss, "lr": loss} for step, loss in enumerate(losses)]}
+        for losses in ([3.0, 2.0], [3.0, 2.0, 1.5, float("nan")])
+    ]
+    found = texts(compared({"w": np.ones(2)}, {"w": np.ones(2) * 2}, tuple(logs)), "conclusions")
+    (told,) = [text for text in found if text.startswith("By the metrics")]
+    assert told.startswith("By the metrics in the files NEW is better: eval_loss 2 -> 1.5;")

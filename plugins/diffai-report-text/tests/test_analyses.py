@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from diffai_report_text.names import short_names
 from diffai_report_text.nested import nested
 from diffai_report_text.numbers import measure
 from diffai_report_text.render import render
@@ -148,3 +149,18 @@ def test_a_value_inside_itself_ends():
     circle = {}
     circle["self"] = circle
     assert nested(circle, measure) == "{1}"
+
+
+@pytest.mark.parametrize(
+    ("paths", "short"),
+    [
+        (("/m/a/v1.pt", "/m/a/v2.pt"), ("v1.pt", "v2.pt")),
+        (("v1/w.bin", "v2/w.bin"), ("v1/w.bin", "v2/w.bin")),
+        (("m/a", "m/a"), ("a", "a")),
+        (("m/", "m/a"), ("m/", "m/a")),
+        (("m\\a", "m\\b"), ("a", "b")),
+        (("", "a"), ("", "a")),
+    ],
+)
+def test_a_title_names_the_sides_without_the_folders_they_share(paths, short):
+    assert short_names(*paths) == short

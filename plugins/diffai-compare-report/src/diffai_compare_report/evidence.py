@@ -95,8 +95,8 @@ def _tensors(survey: Survey) -> Iterator[Evidence]:
     largest = survey.largest
     if largest is not None and largest.rel_change is not None:
         found = {"median_rel_change": survey.median_rel_change, "largest_rel_change": largest.rel_change}
-        told = f"the changed tensors moved by {_percent(survey.median_rel_change)} of their norm in the median"
-        most = f"{_percent(largest.rel_change)} at most ({largest.key})"
+        told = f"the changed tensors moved by {_of_norm(survey.median_rel_change)} in the median"
+        most = f"{_of_norm(largest.rel_change)} at most ({largest.key})"
         yield Evidence(f"{told}, {most}", "tensor_stats_changed", largest.key, found)
 
 
@@ -182,5 +182,7 @@ def _words(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{share * 100:.3g} %"
+def _of_norm(share: float | None) -> str:
+    if share is None:
+        return "n/a"
+    return f"{share * 100:.3g} % of their norm" if share < 1 else f"{share:.3g} times their norm"

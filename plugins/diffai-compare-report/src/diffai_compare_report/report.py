@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 _COLUMNS = 78
 _MOST_LIMITS = 50
 _MOST_SHOWN = 12
+_MOST_NAMED = 3
 _HEAD = re.compile(r" \(|; | - ")
 
 
 def report(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:  # noqa: ARG001 - a comparator's signature
     """Yield one finding that sums up what all other analyses found."""
     survey = Survey(comparison)
-    found, follows, limits = evidence(survey), conclusions(survey), list(_limits(survey))
+    found, follows, limits = evidence(survey), conclusions(survey), _limits(survey)
     yield Finding(
         "generate_report",
         level="info",
@@ -61,22 +62,35 @@ def _title(survey: Survey) -> str:
     return f"Change report: {_counted(n_loud, 'difference')}" if n_loud else "Change report: no difference found"
 
 
-def _limits(survey: Survey) -> Iterator[dict[str, str]]:
-    """Yield what was not measured, or not measured exactly, and why."""
+def _limits(survey: Survey) -> list[dict[str, str]]:
+    """Return what was not measured, or not measured exactly, and why; what has one reason stands together."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for what, why in _every_limit(survey):
+        by_reason.setdefault(why, {})[what] = None
+    return [{"what": _together(list(named)), "why": why} for why, named in by_reason.items()]
+
+
+def _together(named: list[str]) -> str:
+    if len(named) <= _MOST_NAMED:
+        return ", ".join(named)
+    return f"{', '.join(named[:_MOST_NAMED])} and {len(named) - _MOST_NAMED:,} more"
+
+
+def _every_limit(survey: Survey) -> Iterator[tuple[str, str]]:
     for finding in survey.findings:
         what = finding.where or finding.kind.replace("_", " ")
         if finding.status == "not_measurable":
-            yield {"what": what, "why": finding.message or "not measurable"}
+            yield what, finding.message or "not measurable"
         elif finding.status in {"estimated", "hint"}:
-            yield {"what": what, "why": f"{finding.status}, not measured: {finding.message or 'see its values'}"}
+            yield what, f"{finding.status}, not measured: {finding.message or 'see its values'}"
     told = {finding.where for finding in survey.findings if finding.status == "not_measurable"}
     for result in survey.comparison.results:
         if result.relation is Relation.NOT_COMPARED and result.pair.key not in told:
-            yield {"what": result.pair.key, "why": result.reason or "not compared"}
+            yield result.pair.key, result.reason or "not compared"
         elif result.relation is Relation.CHANGED and not result.same_shape:
-            yield {"what": result.pair.key, "why": "its shape changed, so how much its elements changed has no measure"}
+            yield result.pair.key, "another shape, so how much the elements changed has no measure"
     for side in (survey.comparison.old, survey.comparison.new):
-        yield from ({"what": item.where, "why": item.reason} for item in side.not_readable)
+        yield from ((item.where, item.reason) for item in side.not_readable)
 
 
 def _coverage(survey: Survey) -> float | None:

@@ -10,14 +10,18 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_lib_layers import place
-from diffai_lib_training import direction_of, training_of
+from diffai_lib_training import Metric, direction_of, training_of
 
 from diffai_compare_report.weigh import changes_of, is_unchanged, numel, parameter_results, share
 from diffai_core.plugin import Relation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diffai_lib_training import History
+
     from diffai_compare_report.weigh import Change
-    from diffai_core.plugin import Comparison, Finding, PairResult
+    from diffai_core.plugin import Artifact, Comparison, Finding, PairResult
 
 _MOST_METRICS = 10
 _LONGEST_NUMBER = 32
@@ -148,27 +152,41 @@ class Survey:
     @cached_property
     def metrics(self) -> list[MetricChange]:
         """Metrics that both sides hold and that differ."""
-        old, new = (_metrics(self.comparison, side) for side in ("old", "new"))
+        old, new = (_metrics(self.comparison, side) for side in (self.comparison.old, self.comparison.new))
         found = [
-            MetricChange(name, new[name][0], old[name][1], new[name][1], direction_of(name))
+            MetricChange(name, new[name].path, old[name].value, new[name].value, new[name].direction)
             for name in new
-            if name in old and old[name][1] != new[name][1]
+            if name in old and old[name].value != new[name].value
         ]
         return found[:_MOST_METRICS]
 
 
-def _metrics(comparison: Comparison, side: str) -> dict[str, tuple[str, float]]:
-    """Return path and value of each metric of one side; also of metadata that writes numbers as texts."""
-    artifact = comparison.old if side == "old" else comparison.new
-    metrics = training_of(artifact, comparison.keys.keeps).metrics
-    found = {metric.name: (metric.path, metric.value) for metric in metrics}
-    metadata = artifact.tree.get("__metadata__")
+def _metrics(comparison: Comparison, side: Artifact) -> dict[str, Metric]:
+    """Return the metrics of one side by name: single numbers, the last of each history, numbers written as texts."""
+    training = training_of(side, comparison.keys.keeps)
+    known = [*training.metrics, *filter(None, map(_last, training.histories)), *_texts(comparison, side)]
+    found: dict[str, Metric] = {}
+    for metric in known:
+        if math.isfinite(metric.value) and not _OF_THE_START.search(metric.name):
+            found.setdefault(metric.name, metric)
+    return found
+
+
+def _last(history: History) -> Metric | None:
+    """Return the last value of a history of which it is known what is better."""
+    value = next((value for value in reversed(history.values) if math.isfinite(value)), None)
+    if value is None or history.direction is None:
+        return None
+    return Metric(history.name, history.path, value, history.direction)
+
+
+def _texts(comparison: Comparison, side: Artifact) -> Iterator[Metric]:
+    """Yield the metrics in the metadata of safetensors, which holds texts alone."""
+    metadata = side.tree.get("__metadata__")
     for name, text in metadata.items() if isinstance(metadata, dict) else ():
-        path = f"__metadata__.{name}"
-        number = _number(text)
-        if number is not None and direction_of(str(name)) is not None and comparison.keys.keeps(path):
-            found.setdefault(str(name), (path, number))
-    return {name: item for name, item in found.items() if math.isfinite(item[1]) and not _OF_THE_START.search(name)}
+        path, value = f"__metadata__.{name}", _number(text)
+        if value is not None and direction_of(str(name)) is not None and comparison.keys.keeps(path):
+            yield Metric(str(name), path, value, direction_of(str(name)))
 
 
 def _number(text: object) -> float | None:

@@ -7,6 +7,7 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from diffai_report_text.names import short_names
 from diffai_report_text.numbers import size
 from diffai_report_text.outline import Outline, outline
 
@@ -66,7 +67,8 @@ def _begin(report: Report, style: str, script: str) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield f"<title>{text(report.old.path)} → {text(report.new.path)}</title>\n"
+    old, new = short_names(report.old.path, report.new.path)
+    yield f"<title>{text(old)} → {text(new)}</title>\n"
     yield f'<style>{style}</style>\n</head>\n<body>\n<a class="skip" href="#main">Skip to the changes</a>\n'
 
 
@@ -77,7 +79,8 @@ def _digest(content: str) -> str:
 def _head(report: Report, parts: Outline) -> Iterator[str]:
     identity = report.verdict.identity
     mood = "same" if identity in _SAME else "open" if identity is Identity.INCONCLUSIVE else ""
-    yield f"<header>\n<h1><code>{text(report.old.path)}</code> → <code>{text(report.new.path)}</code></h1>\n"
+    old, new = short_names(report.old.path, report.new.path)
+    yield f"<header>\n<h1><code>{text(old)}</code> → <code>{text(new)}</code></h1>\n"
     yield f'<p class="verdict {mood}">{text(report.verdict)}</p>\n'
     for finding in parts.named:
         yield f'<p class="change">Change: {text(finding.message)}</p>\n{pre(finding.detail)}'

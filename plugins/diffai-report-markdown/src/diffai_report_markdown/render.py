@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diffai_report_text.analyses import gate_answer
+from diffai_report_text.names import short_names
 from diffai_report_text.numbers import counted, size
 from diffai_report_text.outline import Outline, outline
 
@@ -49,7 +50,8 @@ def render(report: Report, options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _head(report: Report, parts: Outline) -> Iterator[str]:
-    yield heading(1, f"{code(report.old.path)} → {code(report.new.path)}")
+    old, new = short_names(report.old.path, report.new.path)
+    yield heading(1, f"{code(old)} → {code(new)}")
     message = f": {prose(report.verdict.message)}" if report.verdict.message else ""
     yield paragraph(f"**{prose(report.verdict.identity.value)}**{message}")
     for finding in parts.named:
