@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from diffai_lib_training import training_of
@@ -139,6 +141,38 @@ def test_states_keyed_by_names_belong_to_the_tensors_of_these_names(saved):
     (found,) = training_of(saved({"model": model.state_dict(), "optimizer": by_name})).optimizers
     assert {item.key: item.name for item in found.states} == {name: f"model.{name}" for name in names.values()}
     assert {item.group for item in found.states} == {0}
+
+
+@pytest.mark.parametrize("how", ["flattened", "distributed"])
+def test_groups_that_are_flattened_into_keys_are_put_together(tmp_path, saved, how):
+    from diffai_load_pytorch.loader import open_pytorch
+    from torch.distributed.checkpoint import state_dict as sharding
+
+    from diffai_core.plugin import Source
+
+    model = network()
+    optimizer = torch.optim.AdamW(no_decay(model), lr=1e-3, betas=(0.8, 0.95))
+    train(model, optimizer)
+    flat = sharding.StateDictOptions(flatten_optimizer_state_dict=how == "flattened")
+    weights, state = sharding.get_state_dict(model, optimizer, options=flat)
+    if how == "flattened":
+        found = training_of(saved({"model": weights, "optim": state}))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that this process is the only one
+            torch.distributed.checkpoint.save({"model": weights, "optim": state}, checkpoint_id=tmp_path, no_dist=True)
+        with open_pytorch(Source(tmp_path), {}) as side:
+            found = training_of(side)
+    (state,) = found.optimizers
+    assert (state.path, state.kind) == ("optim", "adamw")
+    assert [(group.learning_rate, group.betas, group.weight_decay) for group in state.groups] == [
+        (1e-3, (0.8, 0.95), 0.1),
+        (1e-3, (0.8, 0.95), 0.0),
+    ]
+    assert {item.name: item.group for item in state.states} == {
+        f"model.{name}": int(parameter.ndim <= 1) for name, parameter in model.named_parameters()
+    }
+    assert len({rate.path for rate in found.learning_rates}) == 2
 
 
 def test_an_optimizer_saved_alone_or_as_an_object_is_found(saved):

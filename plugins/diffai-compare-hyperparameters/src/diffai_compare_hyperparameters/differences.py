@@ -107,7 +107,11 @@ def _of_optimizers(training: Training) -> Iterator[tuple[str, Any, str]]:
             yield f"{prefix} (kind)", optimizer.kind, optimizer.path
         for index, group in enumerate(optimizer.groups):
             for name, value in _of_group(group, scheduled=bool(training.schedulers)):
-                yield f"{prefix}{_IN_GROUP}{index}].{name}", value, f"{group.path}.{name}"
+                yield (
+                    f"{prefix}{_IN_GROUP}{index}].{name}",
+                    value,
+                    group.path_of("lr" if name not in group.values else name),
+                )
     for scheduler in training.schedulers:
         prefix = scheduler.path or "scheduler"
         yield f"{prefix} (kind)", scheduler.kind, scheduler.path

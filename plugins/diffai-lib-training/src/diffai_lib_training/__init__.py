@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from diffai_lib_training.groups import ParameterGroup
 from diffai_lib_training.hyperparameters import Hyperparameter
 from diffai_lib_training.metrics import Direction, History, Metric, direction_of
-from diffai_lib_training.optimizers import Optimizer, ParameterGroup, ParameterState
+from diffai_lib_training.optimizers import Optimizer, ParameterState
 from diffai_lib_training.schedulers import Scheduler
 from diffai_lib_training.schedules import learning_rates_at
 from diffai_lib_training.training import LearningRate, Training, training_of

@@ -5,52 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from diffai_lib_training.groups import ParameterGroup, flat_groups, groups_of, has_groups, tensor_prefix
 from diffai_lib_training.naming import name_parameters
-from diffai_lib_training.tree import Entry, below, containers, number, whole
+from diffai_lib_training.tree import Entry, containers, whole
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
     from diffai_core.plugin import Artifact, TensorRef
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Parameters that are updated with the same settings.
-
-    Args:
-        path: Place in the tree.
-        values: Settings as they are stored: ``lr``, ``betas``, ``eps``, ``weight_decay`` …
-        keys: What the state calls the parameters of the group, in order.
-    """
-
-    path: str
-    values: Mapping[str, Any]
-    keys: tuple[str, ...] = ()
-
-    @property
-    def learning_rate(self) -> float | None:
-        """The stored learning rate."""
-        return number(self.values.get("lr"))
-
-    @property
-    def betas(self) -> tuple[float, float] | None:
-        """Decay rates of the first and second moment (1); ``None`` where the group does not store two."""
-        found = self.values.get("betas")
-        pair = [number(beta) for beta in found] if isinstance(found, list | tuple) else []
-        if len(pair) >= 2 and pair[0] is not None and pair[1] is not None:  # noqa: PLR2004 - two moments
-            return pair[0], pair[1]
-        return None
-
-    @property
-    def eps(self) -> float | None:
-        """The stored term that keeps the denominator from 0."""
-        return number(self.values.get("eps"))
-
-    @property
-    def weight_decay(self) -> float | None:
-        """The stored weight decay."""
-        return number(self.values.get("weight_decay"))
 
 
 @dataclass(frozen=True)
@@ -122,30 +84,15 @@ class Optimizer:
 
 def find_optimizers(artifact: Artifact) -> tuple[Optimizer, ...]:
     """Return the optimizers of an artefact; nothing is read but names and shapes."""
-    entries = {_tensor_prefix(entry.path): entry for _, entry in containers(artifact.tree) if _has_groups(entry.value)}
-    slots = _tensors_by_optimizer(artifact.tensors, entries.keys())
-    found = [_optimizer(entry, slots.pop(prefix, {}), artifact) for prefix, entry in entries.items()]
-    for prefix, states in slots.items():  # state whose groups are stored elsewhere, or flat, or not at all
-        found.append(_optimizer(Entry(prefix, {}), states, artifact))
+    entries = {tensor_prefix(entry.path): entry for _, entry in containers(artifact.tree) if has_groups(entry.value)}
+    flat = {prefix: groups for prefix, groups in flat_groups(artifact.tree).items() if prefix not in entries}
+    slots = _tensors_by_optimizer(artifact.tensors, entries.keys() | flat.keys())
+    found = [_optimizer(entry, groups_of(entry), slots.pop(prefix, {}), artifact) for prefix, entry in entries.items()]
+    found += [  # groups that are flattened, stored elsewhere, or nowhere
+        _optimizer(Entry(prefix, {}), flat.get(prefix, ()), slots.get(prefix, {}), artifact)
+        for prefix in dict.fromkeys((*slots, *flat))
+    ]
     return tuple(found)
-
-
-def _has_groups(value: Any) -> bool:
-    groups = value.get("param_groups")
-    return isinstance(groups, list | tuple) and all(isinstance(group, dict) for group in groups)
-
-
-def _tensor_prefix(path: str) -> str:
-    """Return a path in the tree as names of tensors write it: keys after dots, files of a folder before a colon.
-
-    Example:
-        >>> _tensor_prefix("optimizer_states[0]"), _tensor_prefix('["optimizer.pt"]'), _tensor_prefix("optimizer")
-        ('optimizer_states.0', 'optimizer.pt:', 'optimizer')
-    """
-    if path.startswith('["'):
-        file, _, rest = path[2:].partition('"]')
-        return f"{file}:{_tensor_prefix(rest.removeprefix('.'))}"
-    return path.replace('["', ".").replace('"]', "").replace("[", ".").replace("]", "")
 
 
 def _tensors_by_optimizer(
@@ -175,8 +122,12 @@ def _tensors_by_optimizer(
     return found
 
 
-def _optimizer(entry: Entry, tensors: Mapping[str, Mapping[str, TensorRef]], artifact: Artifact) -> Optimizer:
-    groups = _groups(entry)
+def _optimizer(
+    entry: Entry,
+    groups: tuple[ParameterGroup, ...],
+    tensors: Mapping[str, Mapping[str, TensorRef]],
+    artifact: Artifact,
+) -> Optimizer:
     values = _plain_state(entry)
     order = {key: index for index, group in enumerate(groups) for key in group.keys}
     keys = [key for key in order if key in tensors or key in values]
@@ -185,17 +136,6 @@ def _optimizer(entry: Entry, tensors: Mapping[str, Mapping[str, TensorRef]], art
         order = dict.fromkeys(keys, 0)
     states = tuple(ParameterState(key, order.get(key), "", tensors.get(key, {}), values.get(key, {})) for key in keys)
     return Optimizer(entry.path, kind_of(groups, states), groups, _named(states, groups, artifact))
-
-
-def _groups(entry: Entry) -> tuple[ParameterGroup, ...]:
-    groups = entry.value.get("param_groups", ())
-    return tuple(_group(Entry(f"{below(entry.path, 'param_groups')}[{i}]", group)) for i, group in enumerate(groups))
-
-
-def _group(entry: Entry) -> ParameterGroup:
-    params = entry.value.get("params")
-    keys = tuple(map(str, params)) if isinstance(params, list | tuple) else ()
-    return ParameterGroup(entry.path, {key: value for key, value in entry.value.items() if key != "params"}, keys)
 
 
 def _plain_state(entry: Entry) -> dict[str, dict[str, Any]]:

@@ -144,7 +144,7 @@ def _learning_rates(
     for optimizer in optimizers:
         for index, group in enumerate(optimizer.groups):
             if group.learning_rate is not None:
-                yield LearningRate(below(group.path, "lr"), group.learning_rate, "optimizer", index)
+                yield LearningRate(group.path_of("lr"), group.learning_rate, "optimizer", index)
     for scheduler in schedulers:
         for index, rate in enumerate(scheduler.last_rates):
             yield LearningRate(f"{below(scheduler.path, '_last_lr')}[{index}]", rate, "scheduler", index)
