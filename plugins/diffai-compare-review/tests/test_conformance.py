@@ -14,3 +14,23 @@ class TestPlugin(PluginTests):
 class TestChange(ComparatorTests):
     plugin = plugin
     name = "change"
+
+
+class TestChangeSummary(ComparatorTests):
+    plugin = plugin
+    name = "change-summary"
+
+
+class TestReviewFriendly(ComparatorTests):
+    plugin = plugin
+    name = "review-friendly"
+
+
+class TestRiskAssessment(ComparatorTests):
+    plugin = plugin
+    name = "risk-assessment"
+
+
+class TestDeploymentReadiness(ComparatorTests):
+    plugin = plugin
+    name = "deployment-readiness"

@@ -204,14 +204,14 @@ def _structures(
     odd = [result.pair.key for result in survey.reshaped if result.pair.key not in shapes]
     if odd:
         text = f"{_counted(odd, 'tensor')} of another shape"
-        yield Name("other_architecture", text, {"other_shape": odd})
+        yield Name("structure_changed", text, {"other_shape": odd})
     if added and not removed and all(_is_adapter(ref) for ref in added):
         text = f"adapter added ({len(added):,} tensors, {elements(added):,} parameters)"
         yield Name("adapter_added", text, {"adapter_parameters": elements(added)})
     elif added or removed:
         sides = (("added", added), ("removed", removed))
         text = " and ".join(f"{_counted([ref.name for ref in some], 'tensor')} {what}" for what, some in sides if some)
-        yield Name("other_architecture", text, {"tensors_added": len(added), "tensors_removed": len(removed)})
+        yield Name("structure_changed", text, {"tensors_added": len(added), "tensors_removed": len(removed)})
 
 
 def _counted(names: Sequence[str], noun: str) -> str:

@@ -52,11 +52,26 @@ def name_values(survey: Survey, told: Explained, effort: Effort) -> Name:
     sampled = not effort.full
     name, count = counts.most_common(1)[0] if counts else ("trained", 0)
     if count < _DOMINANT * counts.total():
-        return _mixed(survey, told, counts, sampled=sampled, coverage=coverage)
-    if name == "trained":
-        return _trained(survey, told, sampled=sampled, coverage=coverage)
-    causes = {key: cause for key, cause in told.causes.items() if cause.name == name}
-    return _explained_by(survey, told, causes, sampled=sampled, coverage=coverage)
+        found = _mixed(survey, told, counts, sampled=sampled, coverage=coverage)
+    elif name == "trained":
+        found = _trained(survey, told, sampled=sampled, coverage=coverage)
+    else:
+        causes = {key: cause for key, cause in told.causes.items() if cause.name == name}
+        found = _explained_by(survey, told, causes, sampled=sampled, coverage=coverage)
+    return found if sampled else found._replace(details={**found.details, "tensors": _rows(told)})
+
+
+def _rows(told: Explained) -> list[dict[str, Any]]:
+    """Return what became of each tensor that was looked at."""
+    rows: list[dict[str, Any]] = [
+        {"tensor": key, "change": cause.name, "variant": cause.variant, **cause.details}
+        for key, cause in told.causes.items()
+    ]
+    for row in rows:
+        test = told.ranks.get(row["tensor"])
+        if test is not None:
+            row |= {"delta_rank_gap": test.gap, "noise_edge_over_sigma1": test.noise_edge_over_sigma1}
+    return rows
 
 
 def _coverage(survey: Survey, told: Explained) -> float | None:
