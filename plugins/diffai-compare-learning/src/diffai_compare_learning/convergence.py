@@ -57,6 +57,12 @@ class _Steps(NamedTuple):
         return float(np.median(known)) if known else None
 
     @property
+    def late_cos(self) -> float | None:
+        """Median cosine in the second half of the series: where it is now."""
+        known = [cos for cos in self.cosines[len(self.cosines) // 2 :] if cos is not None]
+        return float(np.median(known)) if known else None
+
+    @property
     def ratio(self) -> float | None:
         """Last step over first."""
         return _ratio([step for step in self.rel if step is not None])
@@ -98,6 +104,7 @@ def _finding(moved: Movement, series: Sequence[Checkpoint], path: Path | None, l
         "action": None if state is None else _ACTIONS.get(state),
         "n_checkpoints": len(series),
         "cos_successive": steps.median_cos,
+        "cos_late": steps.late_cos,
         "straightness": steps.straightness,
         "step_ratio": steps.ratio,
         "step_per_lr_ratio": steps.ratio_per_lr,
@@ -167,15 +174,15 @@ def _state(moved: Movement, steps: _Steps, loss: Loss | None) -> tuple[str | Non
         return "unrelated", "OLD and NEW are separate trainings: no path leads from one to the other"
     if all(step == 0 for step in steps.rel):
         return "unchanged", "no parameter changed"
-    if steps.median_cos is None:
+    if steps.late_cos is None:
         return _without_cosine(steps, loss)
-    return next(_rules(steps, steps.median_cos, loss))
+    return next(_rules(steps, steps.late_cos, loss))
 
 
 def _rules(steps: _Steps, cos: float, loss: Loss | None) -> Iterator[tuple[str, str]]:
     """Yield the states whose rules hold, the strongest first."""
     lr_fell = _has_fallen(steps.ratio_per_lr)
-    said = f"median cosine of successive steps {cos:.2f}"
+    said = f"median cosine of successive steps, late in the series, {cos:.2f}"
     if loss is not None and loss.is_flat and (lr_fell or cos <= _BOUNCING):
         yield "converged", f"{_loss_said(loss)}, and {_fall_said(steps) if lr_fell else said}"
     if cos <= _BOUNCING:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from diffai_lib_statistics import mann_kendall, slope_interval
 from diffai_lib_training import training_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from diffai_lib_training import History, Metric, Optimizer, Training
+    from diffai_lib_training import History, Optimizer, Training
 
     from diffai_core.plugin import Comparison
 
 _LEAST_LOSSES = 8
+_SURE = 2.0
 _ADAM = frozenset({"adam", "adamw"})
 
 
@@ -100,36 +102,62 @@ def _second_half(history: History) -> tuple[list[float], list[float]]:
     return [value for _, value in points], [step for step, _ in points]
 
 
+class _Level(NamedTuple):
+    """Where a metric stands: a number, or the mean of the end of its log with the standard error of that."""
+
+    value: float
+    direction: str | None
+    error: float
+
+
 def metric_deltas(old: Training, new: Training) -> list[dict[str, Any]]:
-    """Return the metrics that both sides have, the ends of logged series among them, and what became of them."""
+    """Return the metrics that both sides have and what became of them.
+
+    Of a logged series the last tenth is averaged, 1 to 10 values; ``better`` is ``None`` where the difference is less
+    than two standard errors, and where it is not known which values are better.
+    """
     before, after = _metrics(old), _metrics(new)
     rows = []
     for name in sorted(before.keys() & after.keys()):
-        (first, direction), (last, _) = before[name], after[name]
-        delta = last - first
-        better = None if direction is None or not math.isfinite(delta) else (delta < 0) == (direction == "lower")
+        first, last = before[name], after[name]
+        delta = last.value - first.value
+        certain = abs(delta) > _SURE * math.hypot(first.error, last.error)
+        better = (delta < 0) == (first.direction == "lower") if certain and first.direction is not None else None
         rows.append(
             {
                 "metric": name,
-                "old": first,
-                "new": last,
+                "old": first.value,
+                "new": last.value,
                 "delta": delta,
-                "direction": direction,
-                "better": None if delta == 0 else better,
+                "direction": first.direction,
+                "better": better,
             }
         )
     return rows
 
 
-def _metrics(training: Training) -> dict[str, tuple[float, str | None]]:
-    found: dict[str, tuple[float, str | None]] = {
-        history.path: (history.values[-1], history.direction)
-        for history in training.histories
-        if history.direction is not None and math.isfinite(history.values[-1])
-    }
-    metrics: Sequence[Metric] = training.metrics
-    found |= {metric.path: (metric.value, metric.direction) for metric in metrics if math.isfinite(metric.value)}
+def _metrics(training: Training) -> dict[str, _Level]:
+    found = {}
+    for history in training.histories:
+        values = [value for value in history.values if math.isfinite(value)]
+        if history.direction is not None and values:
+            found[_label(history)] = _end_of(values, history.direction)
+    for metric in training.metrics:
+        if math.isfinite(metric.value):
+            found[metric.path] = _Level(metric.value, metric.direction, 0.0)
     return found
+
+
+def _label(history: History) -> str:
+    """Return the path, and the name where all series of a log have the path of the log."""
+    return history.path if history.path.endswith(history.name) else f"{history.path}: {history.name}"
+
+
+def _end_of(values: Sequence[float], direction: str) -> _Level:
+    n = min(max(len(values) // 10, 1), 10)
+    end = np.asarray(values[-n:])
+    error = float(end.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    return _Level(float(end.mean()), direction, error)
 
 
 class AdamReach(NamedTuple):

@@ -22,7 +22,6 @@ def diffai_comparators() -> Iterable[ComparatorSpec]:
         needs=_NEEDS,
         scope="paired",
         series=True,
-        second_look="with more than two checkpoints: every parameter of each once, side by side",
     )
     yield ComparatorSpec(
         name="convergence-analysis",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffai_lib_layers import places
 
 from diffai_compare_learning.log import AdamReach, Checkpoint, adam_reach, checkpoints, metric_deltas
 from diffai_compare_learning.movement import RELATED_COS, RELATED_Z, Movement, is_trained, movement
-from diffai_compare_learning.trajectory import path_of
 from diffai_core.plugin import Finding
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     series = checkpoints(comparison)
     first, last = series[0], series[-1]
     reach = adam_reach(first.training, last.training)
-    yield _summary(comparison, moved, series, reach)
+    yield _summary(moved, series, reach)
     if moved.related is not False:
         yield from _replaced(moved, last, reach)
 
@@ -57,9 +57,9 @@ def _nothing() -> Finding:
     )
 
 
-def _summary(comparison: Comparison, moved: Movement, series: Sequence[Checkpoint], reach: AdamReach | None) -> Finding:
+def _summary(moved: Movement, series: Sequence[Checkpoint], reach: AdamReach | None) -> Finding:
     first, last = series[0], series[-1]
-    pace = _pace(first, last) if moved.related is not False else _Pace(None, None, None, restarted=False)
+    pace = _pace(series) if moved.related is not False else _Pace(None, None, None, restarted=False)
     metrics = metric_deltas(first.training, last.training)
     trend, why = _trend(moved, metrics)
     lineage = moved.lineage or (None, None, 0)
@@ -82,6 +82,8 @@ def _summary(comparison: Comparison, moved: Movement, series: Sequence[Checkpoin
         "steps_between": pace.steps,
         "steps_lower_bound": bound,
         "epochs_between": pace.epochs,
+        "n_checkpoints": len(series),
+        "optimizer_steps": [checkpoint.step for checkpoint in series],
         "lr_old": first.learning_rate,
         "lr_new": last.learning_rate,
         "lr_integral": pace.lr_integral,
@@ -95,8 +97,6 @@ def _summary(comparison: Comparison, moved: Movement, series: Sequence[Checkpoin
         "tensors": [tensor.row() for tensor in moved.tensors],
         "status_of": {"steps_lower_bound": "bounded", "lr_integral": "estimated", "rel_change_per_lr": "estimated"},
     }
-    if len(series) > 2:  # noqa: PLR2004 - a series
-        values |= _of_series(comparison, series)
     return Finding(
         "learning_progress",
         level="info",
@@ -147,17 +147,25 @@ def _missing(pace: _Pace) -> Iterator[str]:
         yield "the files do not say how many steps lie between"
 
 
-def _pace(first: Checkpoint, last: Checkpoint) -> _Pace:
+def _pace(series: Sequence[Checkpoint]) -> _Pace:
+    """Return the steps between the ends, and Σ lr over them: the mean rate of each interval's ends times its steps."""
+    first, last = series[0], series[-1]
     steps = None if first.step is None or last.step is None else last.step - first.step
     epochs = None if first.epoch is None or last.epoch is None else last.epoch - first.epoch
     restarted = steps is not None and steps < 0
     if steps is not None and steps <= 0:
         steps = None
-    rates = (first.learning_rate, last.learning_rate)
-    integral = None
-    if steps is not None and rates[0] is not None and rates[1] is not None:
-        integral = steps * (rates[0] + rates[1]) / 2
+    parts = [_rate_sum(left, right) for left, right in pairwise(series)]
+    known = [part for part in parts if part is not None]
+    integral = math.fsum(known) if steps is not None and len(known) == len(parts) else None
     return _Pace(steps, epochs if epochs is not None and epochs > 0 else None, integral, restarted)
+
+
+def _rate_sum(left: Checkpoint, right: Checkpoint) -> float | None:
+    counts, rates = (left.step, right.step), (left.learning_rate, right.learning_rate)
+    if counts[0] is None or counts[1] is None or rates[0] is None or rates[1] is None or counts[1] < counts[0]:
+        return None
+    return (counts[1] - counts[0]) * (rates[0] + rates[1]) / 2
 
 
 def _per(value: float | None, amount: float | None) -> float | None:
@@ -198,19 +206,6 @@ def _replaced(moved: Movement, last: Checkpoint, reach: AdamReach | None) -> Ite
                 coverage=1.0,
                 message=message,
             )
-
-
-def _of_series(comparison: Comparison, series: Sequence[Checkpoint]) -> dict[str, Any]:
-    """Return how far each step of the series went."""
-    path = path_of(comparison, names_of(comparison))
-    if path is None:
-        return {}
-    return {
-        "n_checkpoints": len(series),
-        "steps": [checkpoint.step for checkpoint in series],
-        "rel_steps": path.rel_steps,
-        "straightness": path.straightness,
-    }
 
 
 def names_of(comparison: Comparison) -> list[tuple[str, str]]:
