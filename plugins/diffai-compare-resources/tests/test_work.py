@@ -84,6 +84,14 @@ def test_a_perceptron_has_the_flops_that_torch_counts(models):
     assert (found.unit, found.flops(1000)) == ("input", models.flops(model, torch.zeros(1, 20)))
 
 
+def test_a_model_with_an_embedding_and_no_sequence_layers_counts_an_input(run):
+    tensors = {"embedding.weight": np.zeros((10, 4), np.float32), "fc.weight": np.zeros((3, 4), np.float32)}
+    assert (work(artifact(tensors)).unit, work(artifact(tensors)).flops(7)) == ("input", 2 * 12)
+    found = run("inference-speed-estimate", artifact(tensors), artifact(tensors))
+    assert found.status == "estimated"
+    assert found.message.startswith("counted as if every matrix worked once on an input")
+
+
 def test_of_experts_those_are_counted_that_a_token_passes_through():
     tensors = {
         "model.embed_tokens.weight": np.zeros((50, 16), np.float32),
@@ -167,6 +175,14 @@ def test_products_in_bodies_of_conditions_and_loops_are_not_counted_and_said():
     assert [(one.where, one.reason) for one in found.work.unresolved] == [
         ("product", "MatMul: how often a body of If runs is not told")
     ]
+
+
+def test_of_a_graph_those_parameters_are_covered_that_its_counted_nodes_use():
+    graph = Graph(nodes=(Node("MatMul", "", ("x", "w"), ("y",)), Node("Einsum", "e", ("y", "v"), ("z",))))
+    graph = replace(graph, inputs={"x": Value("float32", (1, 4))})
+    tensors = {"w": np.zeros((4, 5), np.float32), "v": np.zeros((5, 4), np.float32), "inside": np.zeros(60, np.float32)}
+    found = step_of(side(replace(artifact(tensors), graph=graph)), OPTIONS)
+    assert found.work.coverage == 0.2
 
 
 def test_every_device_has_a_source_and_a_date():

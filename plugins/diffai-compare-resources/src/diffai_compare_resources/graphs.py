@@ -37,12 +37,14 @@ def work_of_graph(side: Side, graph: Graph, batch: int, input_size: Shape | None
     shapes = value_shapes(graph, side.tensors, batch, input_size)
     flops = 0
     unresolved = []
+    covered: set[str] = set()
     for node in graph.nodes:
         counted = _flops(node, shapes)
         if isinstance(counted, str):
             unresolved.append(_left_out(node, counted, side.tensors))
         else:
             flops += counted
+            covered.update(node.inputs)
         unresolved += _inside(node, side.tensors)
     rows = _rows(graph, batch)
     return Work(
@@ -51,6 +53,7 @@ def work_of_graph(side: Side, graph: Graph, batch: int, input_size: Shape | None
         per_unit=flops / rows,
         weight_bytes=_read_bytes(graph, side.tensors),
         n_parameters=side.n_parameters,
+        n_covered=sum(ref.numel for ref in unique(ref for name, ref in side.weights.items() if name in covered)),
         unresolved=tuple(unresolved),
     )
 

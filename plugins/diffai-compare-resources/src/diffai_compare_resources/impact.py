@@ -8,7 +8,7 @@ from diffai_compare_resources.devices import chosen_devices
 from diffai_compare_resources.estimates import Span, Step, real_ratio, step_of, time_ratio
 from diffai_compare_resources.memory import kv_bytes_per_token
 from diffai_compare_resources.sides import Side, ratio, sides_of
-from diffai_compare_resources.speed import NO_WEIGHTS, message, unresolved_rows
+from diffai_compare_resources.speed import NO_WEIGHTS, unresolved_rows, what_is_missing
 from diffai_core.plugin import Finding
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ def _inference_bytes(side: Side, options: Mapping[str, Any]) -> float:
 
 
 def _message(old: Step, new: Step, latency: Span | None) -> str:
-    if latency is None:
-        return message(old, new)
+    missing = what_is_missing(old, new)
+    if missing:
+        return missing
     if latency == Span(1.0, 1.0):
         return "neither work nor bytes of a step changed"
     return (

@@ -90,6 +90,14 @@ def attentions(side: Side) -> dict[tuple[object, ...], Attention]:
     return dict(found)
 
 
+def has_sequences(side: Side) -> bool:
+    """Whether every matrix works once on each token of a sequence: with attention, recurrent and state-space layers.
+
+    Of other models the weights do not tell how often a matrix is applied (to each node of a graph, to each patch …).
+    """
+    return any(place.role in _ATTENTION | {"rnn", "ssm"} for place in side.places.values())
+
+
 def is_cross(inner: str) -> bool:
     """Whether an attention looks at another sequence, whose keys and values are computed once."""
     lower = inner.lower()
@@ -103,7 +111,7 @@ class _Counter:
         self._side, self._where = side, side.places
         self._attentions = attentions(side)
         self._embedding = _embedding(side)
-        self._has_sequences = bool(self._attentions) or self._embedding is not None
+        self._has_sequences = has_sequences(side)
         self._seen: set[object] = set()
         self._unresolved: list[Unresolved] = []
         self._totals: dict[str, float] = defaultdict(float)

@@ -37,7 +37,7 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     calibrated = _calibrated(old, new, devices, options)
     yield Finding(
         "inference_speed_analysis",
-        status="estimated" if calibrated else "bounded",
+        status="estimated" if calibrated or not all(map(_is_told, (old, new))) else "bounded",
         level="info",
         values={
             **(_of_one(rows[0]) if len(rows) == 1 else {}),
@@ -128,8 +128,25 @@ def _calibrated(old: Step, new: Step, devices: tuple[Device, ...], options: Mapp
     }
 
 
+def _is_told(step: Step) -> bool:
+    """Whether it is told how often each matrix is applied: by a graph, or because the model works token by token."""
+    return step.work.source == "graph" or step.work.unit == "token"
+
+
 def message(old: Step, new: Step, calibrated: Mapping[str, Any] | None = None) -> str:
     """Return what the numbers rest on, or what is missing."""
+    missing = what_is_missing(old, new)
+    if missing:
+        return missing
+    if calibrated and max(calibrated["latency_measured_over_least_old"]) < 1:
+        return "OLD was measured faster than the device can be; check --device, --batch-size and --sequence-length"
+    if calibrated:
+        return "NEW lies between the measured time of OLD and that time scaled by the work and bytes of a step"
+    return "a device is never faster than that; how far a program stays behind is known with --calibrate TOKENS/S only"
+
+
+def what_is_missing(old: Step, new: Step) -> str:
+    """Return what keeps FLOPs from being known, or from being comparable; empty if nothing does."""
     for side, step in (("OLD", old), ("NEW", new)):
         if step.work.unresolved:
             first = step.work.unresolved[0]
@@ -140,12 +157,10 @@ def message(old: Step, new: Step, calibrated: Mapping[str, Any] | None = None) -
         if not step.flops:
             return f"{side} has no matrices, so that nothing was counted"
     if old.work.unit != new.work.unit:
-        return f"OLD counts a {old.work.unit}, NEW an {new.work.unit}: their FLOPs are of different things"
-    if calibrated and max(calibrated["latency_measured_over_least_old"]) < 1:
-        return "OLD was measured faster than the device can be; check --device, --batch-size and --sequence-length"
-    if calibrated:
-        return "NEW lies between the measured time of OLD and that time scaled by the work and bytes of a step"
-    return "a device is never faster than that; how far a program stays behind is known with --calibrate TOKENS/S only"
+        return "one side is counted by token and the other by input: their FLOPs are of different things"
+    if not (_is_told(old) and _is_told(new)):
+        return "counted as if every matrix worked once on an input, which weights do not tell; a graph (ONNX) does"
+    return ""
 
 
 def _table(rows: list[dict[str, Any]]) -> Iterator[str]:

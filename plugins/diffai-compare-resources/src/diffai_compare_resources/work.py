@@ -40,6 +40,7 @@ class Work:
         expert_share: Share of the experts that a token passes through; ``None`` if not told.
         kv_bytes: Bytes of keys and values that each token of context leaves in the cache.
         n_parameters: Parameters that the counts are about, and those of ``unresolved``.
+        n_covered: Parameters whose work is known; ``None`` for all but those of ``unresolved``.
         unresolved: What could not be counted.
     """
 
@@ -53,6 +54,7 @@ class Work:
     expert_share: float | None = None
     kv_bytes: float = 0
     n_parameters: int = 0
+    n_covered: int | None = None
     unresolved: tuple[Unresolved, ...] = ()
 
     @property
@@ -60,6 +62,8 @@ class Work:
         """Share of the parameters whose work is known; ``None`` without parameters."""
         if not self.n_parameters:
             return None
+        if self.n_covered is not None:
+            return self.n_covered / self.n_parameters
         return max(0.0, 1 - sum(one.numel for one in self.unresolved) / self.n_parameters)
 
     @property
