@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from diffai_compare_quantization.plugin import diffai_comparators
 
@@ -30,7 +31,7 @@ def _quantised(arrays: dict[str, Any], scheme: str, bits: int, *, scales: Any = 
     for name, array in arrays.items():
         if array.ndim < 2:
             continue
-        codes = tensor(f"{name}.codes", array.astype("int8"))
+        codes = tensor(f"{name}.codes", np.arange(array.size).astype(np.uint8).reshape(array.shape))
         stored = (codes,) if scales is None else (codes, tensor(f"{name}.scale", scales))
         made[name] = replace(made[name], quantization=Quantization(scheme=scheme, bits=bits, stored=stored, **how))
     return replace(plain, tensors=made)

@@ -14,7 +14,7 @@ import torch
 from diffai_compare_quantization.schemes import CANDIDATES, Scheme, rounded
 
 from diffai_core import compare
-from diffai_core.testing import artifact
+from diffai_core.testing import artifact, tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +116,26 @@ def test_scales_that_can_be_none_are_counted(analyse: Any, quantised: Any, value
     _, flagged = analyse({"a.weight": W}, quantised({"a.weight": _rounded(W)}, "int8_scaled", 8, axis=0, scales=scales))
     assert flagged["a.weight"].values["flags"] == ["bad_scales"]
     assert f"of 64 scales 1 {word}" in flagged["a.weight"].message
+
+
+def test_negative_scales_beside_biases_are_right(analyse: Any, quantised: Any) -> None:
+    new = quantised({"w": _rounded(W)}, "mlx_int8", 8, group_size=64, scales=np.full(64, -0.01, np.float32))
+    quantization = new.tensors["w"].quantization
+    biases = tensor("w.biases", np.zeros(64, np.float32))
+    parts = replace(quantization, stored=(*quantization.stored, biases))
+    new = replace(new, tensors={"w": replace(new.tensors["w"], quantization=parts)})
+    assert analyse({"w": W}, new)[1] == {}
+
+
+def test_codes_of_4_bits_in_bytes_are_held_against_4_bits(analyse: Any, quantised: Any) -> None:
+    int4 = _rounded(W, INT4)
+    codes = np.rint(int4 / (np.abs(W.reshape(64, 8, 32)).max(axis=2) / 7).repeat(32, axis=1)).astype(np.int8)
+    new = quantised({"w": int4}, "int8_scaled", 8, group_size=32)
+    quantization = replace(new.tensors["w"].quantization, stored=(tensor("w.codes", codes),))
+    new = replace(new, tensors={"w": replace(new.tensors["w"], quantization=quantization)})
+    summary, flagged = analyse({"w": W}, new)
+    assert flagged == {}
+    assert abs(summary.values["gain_vs_gaussian_db"]) < 0.5
 
 
 def test_a_zero_scale_over_zeros_is_right(analyse: Any, quantised: Any) -> None:

@@ -29,11 +29,12 @@ _LEAST_SMALL_USE = 1.5
 """Values other than 0 there must be for each level, so that levels are shared; less where groups are short."""
 _LEAST_LEVELS = 2
 _LEAST_TELLING = 8
+_TOPS = np.array([127.0, 128.0]).reshape(2, 1, 1)
 _MOST_GROUPS = 512
 _MOST_LINES = 64
 _FIRST = 2048
 _MOST_LATTICES = 128
-_FIRST_LATTICES = 16
+_FIRST_LATTICES = 8
 _CERTAINLY_NONE = 0.2
 _NF4_TOLERANCE = 0.01
 
@@ -162,19 +163,16 @@ def _lattice(values: NDArray[np.float64], per: Per, size: int) -> Grid | None:
 
 
 def _residual_of(values: NDArray[np.float64]) -> float | None:
+    """Return the mean distance of values other than 0 from the better of two grids for each row, in steps."""
     values = values[_n_levels(np.sort(np.abs(values), axis=1)) >= _LEAST_TELLING]
     if not values.size:
         return None
-    largest = np.abs(values).max(axis=1, keepdims=True)
-    return min(_lattice_residual(values, largest / top) for top in (127, 128))
-
-
-def _lattice_residual(values: NDArray[np.float64], steps: NDArray[np.float64]) -> float:
-    """Return the mean distance of the values other than 0 from multiples of ``steps``, in steps."""
+    steps = np.abs(values).max(axis=1, keepdims=True) / _TOPS
     counts = np.rint(values / steps)
-    steps = np.sum(counts * values, axis=1, keepdims=True) / np.sum(counts * counts, axis=1, keepdims=True)
-    ratios = values[values != 0] / np.broadcast_to(steps, values.shape)[values != 0]
-    return float(np.mean(np.abs(ratios - np.rint(ratios))))
+    steps = np.sum(counts * values, axis=2, keepdims=True) / np.sum(counts * counts, axis=2, keepdims=True)
+    ratios = values / steps
+    distances = np.abs(ratios - np.rint(ratios), out=ratios)
+    return float(np.sum(distances, axis=(1, 2)).min() / np.count_nonzero(values))
 
 
 def matrix_scheme(scheme: Scheme, ref: TensorRef) -> Scheme | None:

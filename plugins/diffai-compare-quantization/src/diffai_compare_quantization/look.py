@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from diffai_compare_quantization.casts import MANTISSA, Cast, Origin, find_cast,
 from diffai_compare_quantization.codes import Errors, plain_errors, scaled_errors
 from diffai_compare_quantization.grids import Grid, find_grid
 from diffai_compare_quantization.sample import Rows, read_rows, rows_of
-from diffai_compare_quantization.scales import Scales, scales_of
+from diffai_compare_quantization.scales import Scales, parts_of, scales_of
 from diffai_compare_quantization.schemes import (
     CANDIDATES,
     Scheme,
@@ -136,7 +136,7 @@ def _codes(target: Target, n_elements: int) -> Look:
 
 
 def _quantized(target: Target, n_elements: int) -> Look:
-    scheme = scheme_of(target.new)
+    scheme = _with_bits_in_use(scheme_of(target.new), target.new)
     errors = target.errors or plain_errors(target.old, target.new)
     common: dict[str, Any] = {"errors": errors, "scales": scales_of(target.new)}
     name = described(target.new)
@@ -149,6 +149,18 @@ def _quantized(target: Target, n_elements: int) -> Look:
     return Look(
         target, "quantized", name, scheme, rtn_sqnr_db=rtn, outlier_columns=outliers, sampled=_share(rows), **common
     )
+
+
+def _with_bits_in_use(scheme: Scheme | None, ref: TensorRef) -> Scheme | None:
+    """Return the scheme with the bits that codes have: integers of 4 bits may be stored in bytes."""
+    codes = parts_of(ref)[0]
+    is_bytes = codes.dtype.name in ("int8", "uint8") and codes.numel == ref.numel
+    if scheme is None or scheme.family not in ("symmetric", "affine") or scheme.bits != 8 or not is_bytes:  # noqa: PLR2004 - a byte
+        return scheme
+    values = read_rows(codes, rows_of(codes))
+    if not values.size:
+        return scheme
+    return replace(scheme, bits=max(math.ceil(math.log2(values.max() - values.min() + 1)), 2))
 
 
 def _fits(scheme: Scheme, ref: TensorRef) -> bool:

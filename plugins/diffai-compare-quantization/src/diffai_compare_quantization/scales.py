@@ -22,7 +22,7 @@ class Scales(NamedTuple):
         n: All scales.
         n_zero: Zeros.
         n_not_finite: NaN and infinities.
-        n_negative: Negative ones.
+        n_negative: Negative ones; not counted where they are right, beside the biases of MLX.
     """
 
     n: int = 0
@@ -54,16 +54,23 @@ def scales_of(ref: TensorRef) -> Scales | None:
     Raises:
         LoadError: If the bytes cannot be read as declared.
     """
-    parts = [part for part in (ref.quantization.stored if ref.quantization else ()) if _is_scale(part)]
+    parts = [part for part in parts_of(ref) if _is_scale(part)]
+    signed = any(part.name.endswith("biases") for part in parts_of(ref))
     total = Scales()
     for part in parts:
         if part.numel > _MOST:
             return None
         for block in part.blocks(1 << 20):
             values = numbers(block)
-            counts = (values.size, np.sum(values == 0), np.sum(~np.isfinite(values)), np.sum(values < 0))
+            n_negative = 0 if signed else np.sum(values < 0)
+            counts = (values.size, np.sum(values == 0), np.sum(~np.isfinite(values)), n_negative)
             total = Scales(*(old + int(count) for old, count in zip(total, counts, strict=True)))
     return total if parts else None
+
+
+def parts_of(ref: TensorRef) -> tuple[TensorRef, ...]:
+    """Return what a quantised tensor is computed from."""
+    return ref.quantization.stored if ref.quantization else ()
 
 
 def _is_scale(part: TensorRef) -> bool:
