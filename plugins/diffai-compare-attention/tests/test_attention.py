@@ -379,6 +379,57 @@ def test_heads_of_the_first_layer_look_where_they_were_made_to_look(analyse, mak
     assert 0.5 < found.values["first_layer"][0]["profile_distance"] <= 1
 
 
+class _Toy(torch.nn.Module):
+    """A first layer as GPT-2 has it; gives the attention of all heads."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.wte, self.wpe = torch.nn.Embedding(50, 32), torch.nn.Embedding(24, 32)
+        self.ln_1 = torch.nn.LayerNorm(32)
+        self.q, self.k, self.v, self.o = (torch.nn.Linear(32, 32) for _ in range(4))
+        self.double()
+        for parameter in (self.wte.weight, self.wpe.weight):
+            torch.nn.init.normal_(parameter, std=0.1)
+        for layer in (self.q, self.k):
+            torch.nn.init.normal_(layer.weight, std=0.25)
+        torch.nn.init.uniform_(self.ln_1.weight, 0.5, 1.5)
+        torch.nn.init.normal_(self.ln_1.bias, std=0.2)
+
+    def forward(self, tokens):
+        inputs = self.ln_1(self.wte(tokens) + self.wpe(torch.arange(24)))
+        q, k = (layer(inputs).unflatten(-1, (4, 8)).transpose(1, 2) for layer in (self.q, self.k))
+        scores = (q @ k.transpose(-1, -2) / 8**0.5).masked_fill(torch.ones(24, 24).triu(1).bool(), -torch.inf)
+        return scores.softmax(-1)
+
+    def tensors(self):
+        stem = "transformer.h.0."
+        names = {"q": "attn.q_proj", "k": "attn.k_proj", "v": "attn.v_proj", "o": "attn.out_proj", "ln_1": "ln_1"}
+        found = {
+            f"{stem}{name}.{part}": getattr(getattr(self, own), part).detach().numpy()
+            for own, name in names.items()
+            for part in ("weight", "bias")
+        }
+        tables = {f"transformer.{name}.weight": getattr(self, name).weight.detach().numpy() for name in ("wte", "wpe")}
+        return found | tables
+
+
+def test_the_spans_of_the_first_layer_are_those_of_its_attention_on_random_tokens(analyse):
+    toy = _Toy()
+    tokens = torch.randint(0, 50, (400, 24), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        weights = toy(tokens).mean(0)
+    far = (torch.arange(24)[:, None] - torch.arange(24)[None]).abs()
+    tree = {"config": {"num_attention_heads": 4, "architectures": ["GPT2LMHeadModel"]}}
+    found = analyse(toy.tensors(), toy.tensors(), "attention-pattern-diff", tree).values
+    spans = [row["span"] for row in found["first_layer"]]
+    assert spans == pytest.approx([(weights[head] * far).sum().item() / 24 for head in range(4)], rel=0.05)
+    flat = {name: array * (0.01 if name.endswith("ln_1.weight") else 1) for name, array in toy.tensors().items()}
+    changed = analyse(toy.tensors(), flat, "attention-pattern-diff", tree).values
+    assert changed["span_change"] is not None
+    assert [row["span"] for row in changed["first_layer"]] != pytest.approx(spans, rel=0.01)
+
+
 def test_without_learned_positions_the_span_is_not_told(analyse, make_layers):
     found = analyse(make_layers(1), make_layers(2), "attention-pattern-diff", ROTARY)
     assert found.values["span_change"] is None

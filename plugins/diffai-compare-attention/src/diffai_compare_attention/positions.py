@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from diffai_lib_layers import facts_of, place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from diffai_core.plugin import Artifact, TensorRef
 
@@ -55,6 +55,9 @@ _GGUF_INTERLEAVED = frozenset(
 )
 """Architectures whose rows llama.cpp stores for neighbouring dimensions (``LLAMA_ROPE_TYPE_NORM``)."""
 _MATRIX = 2
+_NORMS_BEFORE = frozenset({"ln_1", "ln1", "input_layernorm", "attn_norm", "layernorm_before", "self_attn_layer_norm"})
+"""Norms between the input of a block and its attention. ``norm1`` of PyTorch may stand before or behind it."""
+_NORM_OF_SUM = re.compile(r"embed\w*\.(?:layer_?norm|norm|ln)\.|layernorm_embedding|token_embd_norm", re.IGNORECASE)
 _LARGEST_CONFIG = 1000
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 _BOTH_WAYS = ("ForMaskedLM", "ForPreTraining", "ForSequenceClassification", "ForTokenClassification", "BertModel")
@@ -68,12 +71,17 @@ class Positions(NamedTuple):
         interleaved: With ``rotary``: whether neighbouring dimensions are a pair, instead of the halves of a head.
         share: With ``rotary``: share of a head's dimensions that rotate; or their number, if above 1.
         table: With ``learned``: the table, one row for each position.
+        tokens: With ``learned``: the table of tokens that is added to it, if there is one.
+        norm: With ``learned``: weight and bias of the norm between the sum and the first attention; ``None`` for each
+            that there is not.
     """
 
     way: Way
     interleaved: bool = False
     share: float = 1.0
     table: TensorRef | None = None
+    tokens: TensorRef | None = None
+    norm: tuple[TensorRef | None, TensorRef | None] = (None, None)
 
     def n_pairs(self, dim: int) -> int:
         """Return how many pairs of a head's dimensions rotate."""
@@ -83,11 +91,16 @@ class Positions(NamedTuple):
         return min(rotating, dim) // 2
 
 
-def positions_of(side: Artifact, refs: Iterable[TensorRef]) -> Positions:
+def positions_of(side: Artifact, refs: Sequence[TensorRef]) -> Positions:
     """Return how one side tells positions apart, by its configuration and by the tensors it has."""
     table = rotary = relative = None
     for ref in refs:
-        if _TABLE.search(ref.name) and len(ref.shape) == _MATRIX and place(ref.name).part == "weight":
+        if (
+            ref.dtype.kind == "float"
+            and _TABLE.search(ref.name)
+            and len(ref.shape) == _MATRIX
+            and place(ref.name).part == "weight"
+        ):
             table = table or ref
         rotary = rotary or _ROTARY_TENSOR.search(ref.name)
         relative = relative or _RELATIVE_TENSOR.search(ref.name)
@@ -103,7 +116,25 @@ def positions_of(side: Artifact, refs: Iterable[TensorRef]) -> Positions:
             return Positions("rotary", model_type_of(side) in _INTERLEAVED, _share(config or {}))
     if relative:
         return Positions("relative")
-    return Positions("unknown") if table is None else Positions("learned", table=table)
+    return Positions("unknown") if table is None else _learned(table, refs)
+
+
+def _learned(table: TensorRef, refs: Sequence[TensorRef]) -> Positions:
+    """Return the table with what else makes up the inputs of the first attention."""
+    width = table.shape[1]
+    tables = [ref for ref in refs if ref.shape[1:] == (width,) and ref is not table and ref.dtype.kind == "float"]
+    tokens = [ref for ref in tables if place(ref.name).role == "embed"]
+    norm: dict[str, TensorRef] = {}
+    for ref in refs:
+        if ref.shape != (width,) or ref.dtype.kind != "float":
+            continue
+        where = place(ref.name)
+        before = where.block == 0 and where.leaf.lower() in _NORMS_BEFORE
+        behind_sum = where.block is None and _NORM_OF_SUM.search(ref.name) is not None
+        if where.role == "norm" and (before or behind_sum):
+            norm.setdefault(where.part, ref)
+    largest = max(tokens, key=lambda ref: ref.shape[0], default=None)
+    return Positions("learned", table=table, tokens=largest, norm=(norm.get("weight"), norm.get("bias")))
 
 
 def model_type_of(side: Artifact) -> str:

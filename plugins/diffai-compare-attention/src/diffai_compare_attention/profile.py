@@ -1,7 +1,8 @@
 """Where the heads of the first layer look by position alone, in models with a learned table of positions.
 
-The rows of the table stand for the inputs: ``softmax(P Q.T K P.T / sqrt(head_dim))``, averaged by distance. It is told
-of the first layer only: further up, inputs hold what the layers below have written, and the weights do not say what.
+The rows ``P`` of the table, after the norm before the attention, stand for the inputs:
+``softmax(P Q.T K P.T / sqrt(head_dim))``, averaged by distance. It is told of the first layer only: further up, inputs
+hold what the layers below have written, and the weights do not say what.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
     from diffai_compare_attention.circuits import Circuit
     from diffai_compare_attention.factors import Side
     from diffai_compare_attention.measure import LayerMeasure
+    from diffai_compare_attention.positions import Positions
     from diffai_compare_attention.survey import Survey
+    from diffai_core.plugin import TensorRef
 
     Reals = NDArray[np.float64]
 
 N_POSITIONS = 256
 """Positions looked at, from the first: enough for the reach of a head that looks at neighbours."""
+_N_TOKENS = 4096
+_EPSILON = 1e-5
 
 
 class _Profile(NamedTuple):
@@ -95,10 +100,35 @@ def _profiles(side: Side, *, ahead: bool) -> list[_Profile] | None:
         return None
     n = min(N_POSITIONS, table.shape[0])
     positions = np.ones((n, table.shape[1] + 1))
-    positions[:, :-1] = table.read().reshape(table.shape)[:n]
+    positions[:, :-1] = _inputs(side.positions, table, n)
     if not np.isfinite(positions).all():
         return None
     return [_profile(positions, reader.circuit(head), ahead=ahead) for head in range(reader.n_heads)]
+
+
+def _inputs(positions: Positions, table: TensorRef, n: int) -> Reals:
+    """Return what the attention reads at each position, tokens averaged: the mean of the inputs over all tokens.
+
+    The norm divides by the spread that position and token have together; that of tokens is their mean one.
+    """
+    inputs = np.asarray(table.read().reshape(table.shape)[:n], dtype=np.float64)
+    weight, bias = positions.norm
+    if weight is None:
+        return inputs
+    spread = 0.0
+    if positions.tokens is not None:
+        tokens = positions.tokens.read().reshape(positions.tokens.shape)
+        few = np.asarray(tokens[:: max(len(tokens) // _N_TOKENS, 1)], dtype=np.float64)
+        mean = few.mean(axis=0)
+        inputs = inputs + mean
+        spread = float((few - mean).var(axis=1).mean())
+    centred = inputs - inputs.mean(axis=1, keepdims=True)
+    normed: Reals = centred / np.sqrt(centred.var(axis=1, keepdims=True) + spread + _EPSILON) * _vector(weight)
+    return normed if bias is None else normed + _vector(bias)
+
+
+def _vector(ref: TensorRef) -> Reals:
+    return np.asarray(ref.read().reshape(-1), dtype=np.float64)
 
 
 def _profile(positions: Reals, circuit: Circuit, *, ahead: bool) -> _Profile:
