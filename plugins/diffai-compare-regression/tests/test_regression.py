@@ -106,7 +106,7 @@ def test_with_standard_errors_a_degradation_must_be_significant(test_of):
 
 def test_the_chance_of_a_false_alarm_holds_over_all_metrics():
     """Holm on planted equal models: an uncorrected test would raise an alarm in 64 % of the runs of 20 tasks."""
-    from diffai_compare_regression.metrics import MetricPair, Metrics, MetricValue
+    from diffai_compare_regression.metrics import MetricPair, MetricValue
     from diffai_compare_regression.outcomes import _outcomes
 
     rng = np.random.default_rng(3)
@@ -117,7 +117,7 @@ def test_the_chance_of_a_false_alarm_holds_over_all_metrics():
             MetricPair(*(MetricValue(f"t{i}", f"t{i}", float(side[i]), "max", 0.01) for side in values), "max")
             for i in range(20)
         )
-        outcomes = _outcomes(Metrics(pairs, (), ()), (), 0.05)
+        outcomes = _outcomes(pairs, (), 0.05)
         alarms += any(outcome.verdict == "degraded" for outcome in outcomes)
         uncorrected += any(outcome.p < 0.05 for outcome in outcomes)
     assert 0.02 < alarms / 400 < 0.09
@@ -141,6 +141,23 @@ def test_metrics_of_a_trainer_are_read_at_the_end_of_the_log(test_of):
     row = rows(found)["eval_loss"]
     assert (row["old"], row["new"], row["verdict"]) == (1.0, 1.2, "degraded")
     assert "eval_runtime" not in rows(found)
+
+
+def test_a_log_that_nothing_calls_a_metric_is_named_and_counts_once_the_user_says_so(test_of, alert_of, gates):
+    def side(*values):
+        return artifact({"w": np.full(3, values[0])}, {"training_history": {"e": {"val": list(values)}}})
+
+    sides = side(3.0, 2.0), side(3.0, 2.5)
+    found = summary(test_of(*sides))
+    assert found.values["undirected_logs"] == ["e.val"]
+    assert "(e.val); add --metric-direction e.val=max or =min" in found.message
+    assert alert_of(*sides) == [None, True]
+    assert alert_of(*sides, metric_direction=("e.val=min",)) == [False, True]
+    assert alert_of(*sides, metric_direction=("e.val=max",)) == [True, True]
+    assert [gate.values["passed"] for gate in gates(*sides, "metric:e.val > 2.4", "degradation:e.val > 0")] == [
+        False,
+        None,
+    ]
 
 
 def test_a_metric_that_became_nan_is_a_degradation(test_of, alert_of):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_compare_regression.gates import gate
 from diffai_compare_regression.outcomes import find_regression
-from diffai_compare_regression.regression import NO_METRICS, describe
+from diffai_compare_regression.regression import describe, what_is_missing
 from diffai_core.plugin import Finding
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ def _metrics_gate(regression: Regression) -> Finding:
         return gate(METRICS_RULE, False if degraded else None, describe(regression), values)
     if regression.outcomes:
         return gate(METRICS_RULE, True, f"none of {len(regression.outcomes)} metrics is", values)
-    return gate(METRICS_RULE, True if regression.same else None, _SAME if regression.same else NO_METRICS, values)
+    return gate(
+        METRICS_RULE,
+        True if regression.same else None,
+        _SAME if regression.same else what_is_missing(regression),
+        values,
+    )
 
 
 def _tensors_gate(regression: Regression) -> Finding:

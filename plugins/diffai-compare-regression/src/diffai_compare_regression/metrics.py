@@ -35,6 +35,7 @@ class MetricValue:
         value: The number; of a log, the last one. NaN where NaN was written.
         direction: Which way it is better; ``None`` if nothing tells.
         stderr: Its standard error, if the file gives one.
+        is_log: Whether it is the end of a log; a log whose direction nothing tells need not be a metric.
     """
 
     name: str
@@ -42,6 +43,7 @@ class MetricValue:
     value: float
     direction: Direction | None
     stderr: float | None = None
+    is_log: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class MetricPair:
         if self.direction is None:
             return None
         return delta if self.direction == "min" else -delta
+
+    @property
+    def is_undirected_log(self) -> bool:
+        """Whether it is a log of which nothing tells that it is a metric."""
+        return self.direction is None and self.new.is_log
 
     @property
     def stderr(self) -> float | None:
@@ -167,6 +174,7 @@ def _single(metrics: Iterable[MetricValue]) -> dict[str, MetricValue]:
 
 def _values_of(side: Artifact, comparison: Comparison, said: Mapping[str, Direction]) -> list[MetricValue]:
     from diffai_lib_training import training_of
+    from diffai_lib_training.training import is_learning_rate
 
     training = training_of(side, comparison.keys.keeps)
     errors = _standard_errors(side) if training.metrics else {}
@@ -175,9 +183,9 @@ def _values_of(side: Artifact, comparison: Comparison, said: Mapping[str, Direct
         for metric in training.metrics
     ]
     found += [
-        MetricValue(history.name, history.path, history.values[-1], _direction(history, said))
+        MetricValue(history.name, history.path, history.values[-1], _direction(history, said), is_log=True)
         for history in training.histories
-        if history.direction is not None or history.name in said or history.path in said
+        if not is_learning_rate(history.name)
     ]
     return [*found, *_from_metadata(side, comparison, said)]
 

@@ -14,7 +14,7 @@ from diffai_core.plugin import Relation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from diffai_compare_regression.metrics import MetricPair, Metrics, MetricValue
+    from diffai_compare_regression.metrics import MetricPair, MetricValue
     from diffai_core.plugin import Comparison, PairResult
 
 _ROUNDING = 1e-12
@@ -88,6 +88,7 @@ class Regression:
     Args:
         outcomes: The metrics of both sides.
         lost_metrics: Metrics of OLD that NEW does not have.
+        undirected_logs: Names of logs of both sides of which nothing tells whether they are metrics.
         broken: Tensors with new NaN or infinities.
         lost_tensors: Names of weights of OLD that NEW does not have.
         n_tensors: Tensors that were looked at.
@@ -97,6 +98,7 @@ class Regression:
 
     outcomes: tuple[Outcome, ...]
     lost_metrics: tuple[MetricValue, ...]
+    undirected_logs: tuple[str, ...]
     broken: tuple[BrokenTensor, ...]
     lost_tensors: tuple[str, ...]
     n_tensors: int
@@ -116,10 +118,12 @@ def find_regression(comparison: Comparison, options: Mapping[str, Any]) -> Regre
         options: ``metric_direction``, ``regression_tolerance`` and ``regression_alpha``.
     """
     metrics = metrics_of(comparison, options["metric_direction"])
+    pairs = tuple(pair for pair in metrics.pairs if not pair.is_undirected_log)
     lost = tuple(result.pair.key for result in comparison.results if result.pair.new is None and _is_weight(result))
     return Regression(
-        outcomes=_outcomes(metrics, options["regression_tolerance"], parse_alpha(options["regression_alpha"])),
+        outcomes=_outcomes(pairs, options["regression_tolerance"], parse_alpha(options["regression_alpha"])),
         lost_metrics=tuple(metric for metric in metrics.lost if metric.direction is not None),
+        undirected_logs=tuple(pair.new.name for pair in metrics.pairs if pair.is_undirected_log),
         broken=tuple(_broken(comparison)),
         lost_tensors=lost,
         n_tensors=len(comparison.results),
@@ -145,20 +149,19 @@ def _is_same(comparison: Comparison) -> bool:
 # -- metrics ---------------------------------------------------------------------------------------------------
 
 
-def _outcomes(metrics: Metrics, tolerances: Sequence[str], alpha: float) -> tuple[Outcome, ...]:
+def _outcomes(pairs: Sequence[MetricPair], tolerances: Sequence[str], alpha: float) -> tuple[Outcome, ...]:
     table = tolerance_table(tolerances)
     limits = [
-        table.of(pair.new.path, pair.new.name, pair.new.name.rpartition(".")[2]).of(pair.old.value)
-        for pair in metrics.pairs
+        table.of(pair.new.path, pair.new.name, pair.new.name.rpartition(".")[2]).of(pair.old.value) for pair in pairs
     ]
     tests = {
         index: _z_and_p(pair, limit)
-        for index, (pair, limit) in enumerate(zip(metrics.pairs, limits, strict=True))
+        for index, (pair, limit) in enumerate(zip(pairs, limits, strict=True))
         if pair.stderr and pair.degradation is not None and math.isfinite(pair.degradation)
     }
     adjusted = _adjusted([p for _, p in tests.values()])
     found = []
-    for index, (pair, limit) in enumerate(zip(metrics.pairs, limits, strict=True)):
+    for index, (pair, limit) in enumerate(zip(pairs, limits, strict=True)):
         if index in tests:
             p_adjusted = adjusted[list(tests).index(index)]
             verdict = _verdict(pair, limit, is_significant=p_adjusted < alpha)

@@ -19,6 +19,7 @@ NO_METRICS = (
     " evaluation harness, or checkpoints that hold them"
 )
 """What is missing where there is nothing to compare."""
+_NAMED = 4
 
 
 def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:
@@ -66,6 +67,7 @@ def _summary(regression: Regression, options: Mapping[str, Any]) -> Finding:
             "n_unknown_direction": len(regression.having("unknown direction")),
             "n_unreplicated": sum(outcome.status == "unreplicated" for outcome in known),
             "n_lost_metrics": len(regression.lost_metrics),
+            "undirected_logs": list(regression.undirected_logs),
             "metrics": [outcome.row() for outcome in regression.outcomes],
             "lost_metrics": [{"name": one.name, "path": one.path, "old": one.value} for one in regression.lost_metrics],
             "lost_tensors": list(regression.lost_tensors),
@@ -88,7 +90,7 @@ def describe(regression: Regression) -> str:
         worst = max(degraded, key=_excess)
         parts.append(f"{_told(worst)}{f' and {len(degraded) - 1} more' if len(degraded) > 1 else ''}")
     elif not regression.outcomes:
-        parts.append(NO_METRICS)
+        parts.append(what_is_missing(regression))
     else:
         parts.append(f"none of {len(regression.outcomes)} metrics became worse than tolerated")
     if unknown:
@@ -103,6 +105,17 @@ def describe(regression: Regression) -> str:
     if regression.lost_tensors:
         parts.append(f"{len(regression.lost_tensors)} tensors lost, first {regression.lost_tensors[0]}")
     return "; ".join(parts)
+
+
+def what_is_missing(regression: Regression) -> str:
+    """Return what to give where there is no metric in common."""
+    if not regression.undirected_logs:
+        return NO_METRICS
+    name = regression.undirected_logs[0]
+    names = ", ".join(regression.undirected_logs[:_NAMED])
+    more = len(regression.undirected_logs) - _NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return f"nothing says whether logs are metrics ({names}{others}); add --metric-direction {name}=max or =min"
 
 
 def _told(outcome: Outcome) -> str:
