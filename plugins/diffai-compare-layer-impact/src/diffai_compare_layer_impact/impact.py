@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from diffai_lib_layers import facts_of, is_matrix, is_transposed, places, rounding_of
 
@@ -13,7 +13,9 @@ from diffai_core.plugin import Relation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy as np
     from diffai_lib_layers import Facts, Place
+    from numpy.typing import NDArray
 
     from diffai_core.plugin import Comparison, PairResult, TensorRef
 
@@ -95,38 +97,33 @@ def _impact(result: PairResult, place: Place, heads: _Heads, tied_to: str) -> Im
     ref = result.pair.new or result.pair.old
     assert ref is not None
     moments, rows = result.statistics.get("moments"), result.statistics.get("rows")
-    impact = Impact(
-        key=result.pair.key,
-        place=place,
-        matrix=is_matrix(ref),
-        n_parameters=0 if tied_to else ref.numel,
-        state="not_measured",
-        rounding=rounding_of(result.pair.old, result.pair.new),
-        tied_to=tied_to,
-    )
+    matrix = is_matrix(ref)
+    found: dict[str, Any] = {
+        "key": result.pair.key,
+        "place": place,
+        "matrix": matrix,
+        "n_parameters": 0 if tied_to else ref.numel,
+        "rounding": rounding_of(result.pair.old, result.pair.new),
+        "tied_to": tied_to,
+    }
     if result.relation in _SAME:
-        return replace(impact, state="identical", delta_norm=0.0, rel_change=0.0, energy_share=0.0)
+        return Impact(**found, state="identical", delta_norm=0.0, rel_change=0.0, energy_share=0.0)
     if moments is None or not moments.n_finite_pairs or not result.same_shape:
-        return impact
-    impact = replace(impact, state="changed", delta_norm=moments.delta.norm, rel_change=moments.rel_change)
-    if rows is None or not impact.matrix or len(ref.shape) < _MATRIX:
-        return impact
-    return replace(
-        impact,
-        row=_peak(rows.rel_change),
-        changed_rows_share=float((rows.n_changed > 0).mean()),
-        head=heads.peak(impact, ref, rows),
-    )
+        return Impact(**found, state="not_measured")
+    found |= {"state": "changed", "delta_norm": moments.delta.norm, "rel_change": moments.rel_change}
+    if rows is not None and matrix:
+        found["row"] = _peak(rows.rel_change)
+        found["changed_rows_share"] = float((rows.n_changed > 0).mean())
+        found["head"] = heads.peak(place.role, ref, rows)
+    return Impact(**found)
 
 
-def _peak(changes: Iterable[float]) -> Peak | None:
+def _peak(changes: NDArray[np.float64]) -> Peak | None:
     import numpy as np
 
-    values = np.asarray(changes)
-    if not np.isfinite(values).any():
-        return None
-    index = int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
-    return Peak(index, float(values[index]))
+    values = np.where(np.isfinite(changes), changes, -1.0)
+    number = int(values.argmax())
+    return Peak(number, float(values[number])) if values[number] >= 0 else None
 
 
 class _Heads:
@@ -137,9 +134,9 @@ class _Heads:
         keys = _agreed(old, new, "n_kv_heads") or queries
         self._counts = {"q": queries, "k": keys, "v": keys}
 
-    def peak(self, impact: Impact, ref: TensorRef, rows: object) -> Peak | None:
+    def peak(self, role: str, ref: TensorRef, rows: object) -> Peak | None:
         """Return the head that changed most; ``None`` if its rows are not known."""
-        count = self._counts.get(impact.place.role)
+        count = self._counts.get(role)
         if count is None or count < 2 or ref.shape[0] % count or len(ref.shape) != _MATRIX or is_transposed(ref):  # noqa: PLR2004 - one head is the layer
             return None
         delta, old = (getattr(rows, name).reshape(count, -1).sum(axis=1) for name in ("delta_sq", "old_sq"))

@@ -76,6 +76,7 @@ class Place(NamedTuple):
 
 
 @lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=1 << 14)
 def place(name: str) -> Place:
     """Return where a tensor of this name stands.
 
