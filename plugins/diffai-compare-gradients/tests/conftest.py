@@ -7,6 +7,7 @@ import pytest
 from diffai_core import compare
 
 torch = pytest.importorskip("torch")
+torch.set_num_threads(1)  # small tensors: threads that wait for each other cost more than they save
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 
@@ -99,6 +100,39 @@ def test_rows_that_no_gradient_reached_are_named_and_stale_ones_dated(save, find
     assert (rows["n_rows"], rows["n_stale_rows"]) == (50, 1)
     assert rows["steps_since_update_est"] == pytest.approx(249, abs=40)
     assert [(f.kind, f.where, f.level) for f in others] == [("never_updated_rows", "model.embed_tokens.weight", "info")]
+
+
+def test_untouched_rows_have_the_names_of_the_tokenizer_beside_them(tmp_path, findings):
+    torch.manual_seed(0)
+    embedding = torch.nn.Embedding(4, 3)
+    optimizer = torch.optim.Adam(embedding.parameters())
+    embedding(torch.tensor([0, 2])).square().sum().backward()
+    optimizer.step()
+    torch.save({"embed_tokens.weight": embedding.weight.detach()}, tmp_path / "pytorch_model.bin")
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    model = {"type": "WordLevel", "vocab": {"a": 0, "un": 1, "the": 2, "seen": 3}, "unk_token": "a"}
+    parts = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
+    words = {"version": "1.0", **dict.fromkeys(parts), "added_tokens": [], "model": model}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(words))
+    _, (rows,) = findings(tmp_path, tmp_path)
+    assert (rows.values["never_updated_rows"], rows.values["never_updated_tokens"]) == ([1, 3], ["un", "seen"])
+    assert rows.message == "no gradient ever reached 2 of 4 rows: 'un', 'seen'"
+
+
+@pytest.mark.parametrize("n_between", [1, 5, 40])
+def test_noise_of_one_run_has_the_cosine_that_its_null_says(tmp_path, save, findings, n_between):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(200, 200))
+    optimizer = torch.optim.Adam([weight])
+    paths = []
+    for name, n_steps in (("old.pt", 60), ("new.pt", n_between)):
+        for _ in range(n_steps):
+            weight.grad = torch.randn(200, 200, generator=generator)
+            optimizer.step()
+        paths.append(save({"fc.weight": weight.detach()}, optimizer, name))
+    summary, _ = findings(*paths, "compare-gradients")
+    assert summary.null["cos_if_same_run"] == pytest.approx(0.9**n_between)
+    assert summary.values["cos"] == pytest.approx(summary.null["cos_if_same_run"], abs=5 * summary.null["cos_std"])
 
 
 def deep(n_layers, factor_of=lambda layer: 1.0, seed=0):

@@ -12,7 +12,7 @@ from diffai_compare_gradients.moments import Gradient, SideState, gradient_of, p
 from diffai_compare_gradients.rows import UnseenRows, unseen_rows
 from diffai_compare_gradients.sums import SideSums
 from diffai_compare_gradients.wording import not_measurable, why_not
-from diffai_core.plugin import Finding
+from diffai_core.plugin import Finding, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +74,7 @@ def _side(comparison: Comparison, state: SideState, sums: SideSums, name: str) -
     return Side(
         state,
         gradients,
-        tuple(unseen_rows(gradients, sums, comparison)),
+        tuple(unseen_rows(gradients, sums, comparison, getattr(comparison, name))),
         tuple(outliers(gradients)),
         dumped(comparison, sums, name),
     )
@@ -181,6 +181,13 @@ def _message(old: Side, new: Side) -> str:
     return "; ".join(parts)
 
 
+def _unreached(rows: UnseenRows) -> str:
+    few = 6
+    told = f": {', '.join(map(shown, rows.tokens[:few]))}" if rows.tokens else ""
+    more = ", …" if len(rows.tokens) > few else ""
+    return f"no gradient ever reached {len(rows.never):,} of {rows.n_rows:,} rows{told}{more}"
+
+
 def _tensors(old: Side, new: Side) -> Iterator[Finding]:
     """Yield what stands out: a warning where it does so in NEW only."""
     before = {outlier.gradient.source.name for outlier in old.flagged}
@@ -203,7 +210,7 @@ def _tensors(old: Side, new: Side) -> Iterator[Finding]:
                 where=rows.gradient.source.name,
                 level="info",
                 values=rows.values(),
-                message=f"no gradient ever reached {len(rows.never):,} of {rows.values()['n_rows']:,} rows",
+                message=_unreached(rows),
             )
     bad_before = {gradient.source.name for gradient in old.gradients if gradient.n_not_finite}
     for gradient in new.gradients:

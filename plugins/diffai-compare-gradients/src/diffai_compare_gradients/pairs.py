@@ -113,11 +113,25 @@ def _summary(pairs: list[Pair], old: SideState, new: SideState) -> Finding:
             "step_new": new.step,
             "tensors": [pair.row() for pair in pairs],
         },
-        null={"cos": 0.0, "cos_std": 1 / math.sqrt(n) if n else None, "rms_grad_ratio": 1.0},
+        null={
+            "cos": 0.0,
+            "cos_std": 1 / math.sqrt(n) if n else None,
+            "cos_if_same_run": _shared(old, new),
+            "rms_grad_ratio": 1.0,
+        },
         coverage=n / numel if numel else None,
         message="directions by the running means of gradients (exp_avg, momentum or saved gradients), sizes by"
         " exp_avg_sq; unrelated directions have a cosine of 0",
     )
+
+
+def _shared(old: SideState, new: SideState) -> float | None:
+    """Return the cosine of pure noise if NEW went on from OLD: what is left of OLD's mean, β1 to the steps between."""
+    betas = {source.beta1 for source in new.sources}
+    beta = betas.pop() if len(betas) == 1 else None
+    if beta is None or old.step is None or new.step is None or new.step < old.step:
+        return None
+    return float(beta ** (new.step - old.step))
 
 
 def _states(comparison: Comparison, old: SideState, new: SideState, sums: tuple[SideSums, SideSums]) -> Iterator[Pair]:
