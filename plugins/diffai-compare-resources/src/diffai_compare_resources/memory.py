@@ -51,22 +51,12 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
             "old": before,
             "new": after,
             "devices": list(_fits(before, after, options)),
-            "assumptions": list(_ASSUMPTIONS),
         },
         null={"weight_bytes_ratio": 1.0, "inference_bytes_ratio": 1.0},
         coverage=1.0,
         message=_message(old, new, before, after),
         detail=bytes_table(before, after, _SHOWN),
     )
-
-
-_ASSUMPTIONS = (
-    "bytes of tensors are measured, each shared storage once; what only one side has is counted there",
-    "kv_bytes: 2 bytes an element, 4 where the projections are float32; exact for a cache that is as wide as the heads",
-    "inference_bytes: weights, buffers and cache; without activations, allocator and libraries",
-    "training_bytes_mixed_adamw: 18 bytes a parameter (Hugging Face, Model training anatomy); training_bytes_adam: 16",
-    "activation_bytes: s b h (34 + 5 a s / h) a block, 16 bits; _flash: 34 s b h; _recomputed: 2 s b h (Korthikanti)",
-)
 
 
 def _shown(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
