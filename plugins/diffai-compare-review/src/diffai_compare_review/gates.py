@@ -62,6 +62,16 @@ def unchecked(rule: str, needs: str) -> Gate:
     return Gate(rule, "unchecked", text=needs)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "tensor"), counted(2, "entry", "entries")
+        ('1 tensor', '2 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def worst(gates: Iterable[Gate]) -> Severity:
     """Return the highest severity of what was found."""
     return max((gate.severity for gate in gates), key=SEVERITIES.index, default="none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diffai_compare_review.gates import counted
 from diffai_compare_review.named import Name, evidence
 from diffai_compare_review.survey import Survey
 from diffai_compare_review.words import joined
@@ -65,10 +66,10 @@ def _beside(survey: Survey) -> Iterator[Name]:
     if survey.renamed:
         yield _renamed(survey.renamed)
     if survey.state_changed:
-        text = f"training state ({len(survey.state_changed):,} tensors of optimizer, gradients or averages)"
+        text = f"training state ({counted(len(survey.state_changed), 'tensor')} of optimizer, gradients or averages)"
         yield Name("training_state_only", text, {"n_state_changed": len(survey.state_changed)}, coverage=1.0)
     if survey.tree_changed:
-        text = f"metadata ({survey.tree_changed:,} entries)"
+        text = f"metadata ({counted(survey.tree_changed, 'entry', 'entries')})"
         yield Name("metadata_only", text, {"n_entries": survey.tree_changed}, coverage=1.0)
     yield from _containers(survey)
 
@@ -80,7 +81,7 @@ def _forms(result: PairResult) -> str:
 
 def _renamed(renamed: Sequence[PairResult]) -> Name:
     example = renamed[0].pair
-    text = f"rename ({len(renamed):,} tensors, as {example.old_name} -> {example.key})"
+    text = f"rename ({counted(len(renamed), 'tensor')}, as {example.old_name} -> {example.key})"
     return Name("rename", text, {"n_renamed": len(renamed), "example": [example.old_name, example.key]}, coverage=1.0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from diffai_compare_review.gates import Gate, clear, flagged, unchecked
+from diffai_compare_review.gates import Gate, clear, counted, flagged, unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _answer(rule: _Rule, found: list[Finding]) -> Gate:
     warned = [one for one in found if one.level in {"warning", "change", "error"}]
     if warned:
         first = warned[0]
-        text = f"{flag} warns {len(warned):,} times: {first.message or first.where}"
+        text = f"{counted(len(warned), 'warning')} of {flag}: {first.message or first.where}"
         return flagged(rule.rule, rule.severity, text, first.where, first.kind, n_warnings=len(warned))
     summary = next((one for one in found if one.kind == rule.summary), found[0])
     if summary.status == "not_measurable":

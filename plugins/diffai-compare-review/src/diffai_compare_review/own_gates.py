@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffai_compare_review.gates import Gate, clear, flagged, unchecked
-from diffai_compare_review.survey import Survey, elements, ref_of
+from diffai_compare_review.gates import Gate, clear, counted, flagged, unchecked
+from diffai_compare_review.survey import Survey, ref_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def _readable(comparison: Comparison, survey: Survey) -> Gate:
     missing += [error.path for error in comparison.new.errors]
     missing += [result.pair.key for result in survey.model if result.reason]
     if missing:
-        text = f"{len(missing):,} parts of NEW were not read"
+        text = f"{counted(len(missing), 'part')} of NEW not read"
         return flagged("readable", "high", text, missing[0], n_not_read=len(missing))
     return clear("readable", "everything in NEW was read")
 
@@ -63,10 +63,10 @@ def _non_finite(survey: Survey) -> Gate:
             grown.append(result.pair.key)
             n_new += special[1] - before
     if grown:
-        text = f"{n_new:,} more NaN or infinite values in {len(grown):,} tensors"
+        text = f"{n_new:,} more NaN or infinite in {counted(len(grown), 'tensor')}"
         return flagged("non_finite_values", "high", text, grown[0], n_values=n_new, n_tensors=len(grown))
     if n_added_unmeasured:
-        needs = f"{n_added_unmeasured:,} added tensors were not measured: --deployment-readiness measures all"
+        needs = f"{counted(n_added_unmeasured, 'added tensor')} not measured; --deployment-readiness measures all"
         return unchecked("non_finite_values", needs)
     return clear("non_finite_values", "no NaN or infinite value that OLD has not", n_values=0)
 
@@ -102,10 +102,10 @@ def _tensors(survey: Survey, name: Name | None) -> Gate:
         if survey.added
         else ""
     )
-    text = f"{n_removed:,} tensors removed, {n_added:,} added, {n_shapes:,} of another shape"
+    text = f"{counted(n_removed, 'tensor')} removed, {n_added:,} added, {n_shapes:,} of another shape"
     numbers: dict[str, Any] = {"n_removed": n_removed, "n_added": n_added, "n_other_shape": n_shapes}
     if survey.renamed and not where:
-        text = f"{len(survey.renamed):,} tensors have other names"
+        text = f"{counted(len(survey.renamed), 'tensor')} renamed"
         return flagged("tensors_as_before", "medium", text, survey.renamed[0].pair.key, n_renamed=len(survey.renamed))
     if not where:
         return clear("tensors_as_before", "the same names and shapes", **numbers)
@@ -140,13 +140,14 @@ def _tokenizer(comparison: Comparison, survey: Survey) -> Gate:
     changed = [finding for finding in _tree_findings(comparison) if _is_tokenizer(finding.where)]
     if not changed:
         return clear("tokenizer_matches_embedding", "the tokenizer is as before")
+    entries = counted(len(changed), "entry", "entries")
     same = [result for result in survey.kept if place(result.pair.key).role == "embed"]
     if same:
-        text = f"{len(changed):,} entries of the tokenizer changed, the embedding did not"
+        text = f"{entries} of the tokenizer changed, the embedding did not"
         return flagged(
             "tokenizer_matches_embedding", "high", text, same[0].pair.key, changed[0].kind, n_entries=len(changed)
         )
-    text = f"{len(changed):,} entries of the tokenizer changed, and so did the embedding"
+    text = f"{entries} of the tokenizer changed, and so did the embedding"
     return flagged(
         "tokenizer_matches_embedding", "medium", text, changed[0].where, changed[0].kind, n_entries=len(changed)
     )
@@ -163,7 +164,7 @@ def _is_tokenizer(path: str) -> bool:
 def _generation(comparison: Comparison) -> Gate:
     found = [one for one in _tree_findings(comparison) if any(word in one.where for word in _GENERATION)]
     if found:
-        text = f"{len(found):,} entries that steer generation changed"
+        text = f"{counted(len(found), 'entry', 'entries')} on generation changed"
         return flagged("generation_settings", "medium", text, found[0].where, found[0].kind, n_entries=len(found))
     if not comparison.new.tree:
         return unchecked("generation_settings", "needs the folder of the model with its configuration")
@@ -181,8 +182,3 @@ def _foreign(comparison: Comparison) -> Gate:
         text = f"NEW wants {names[0]} to be imported or called, as OLD does"
         return flagged("foreign_code", "low", text, source="foreign_code", n_callables=len(names))
     return clear("foreign_code", "the file asks for no code")
-
-
-def parameters(survey: Survey) -> int:
-    """Return the number of parameters of NEW."""
-    return elements(ref for result in survey.model if (ref := result.pair.new) is not None)

@@ -6,6 +6,7 @@ from collections import Counter
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from diffai_compare_review.gates import counted
 from diffai_compare_review.named import Name, evidence
 from diffai_compare_review.rank import GAP, HIDDEN
 from diffai_compare_review.survey import MATRIX, centred_cosine, elements_of, is_matrix, ref_of, rel_change
@@ -52,7 +53,7 @@ def name_values(survey: Survey, told: Explained, effort: Effort) -> Name:
     sampled = not effort.full
     name, count = counts.most_common(1)[0] if counts else ("trained", 0)
     if count < _DOMINANT * counts.total():
-        found = _mixed(survey, told, counts, sampled=sampled, coverage=coverage)
+        found = _mixed(told, counts, sampled=sampled, coverage=coverage)
     elif name == "trained":
         found = _trained(survey, told, sampled=sampled, coverage=coverage)
     else:
@@ -106,18 +107,18 @@ def _explained_by(
     if beyond:
         text += f"; {len(beyond):,} tensors changed by more than one rounding"
     found = tuple(_evidence(first, causes))
-    return Name(first.name, text, details, found, sampled, coverage=coverage, lines=_lines(told, survey))
+    return Name(first.name, text, details, found, sampled, coverage=coverage, lines=_lines(told))
 
 
 def _where(survey: Survey, causes: Mapping[str, Cause], told: Explained) -> str:
     """Return where: the tensors explained, by name if they are a part of the model and all were looked at."""
     n_changed = len(survey.changed)
     if len(told.causes) < n_changed:
-        return f"{n_changed:,} tensors changed"
+        return f"{counted(n_changed, 'tensor')} changed"
     if survey.kept:
         rest = [result.pair.key for result in survey.model if result.pair.key not in causes]
         return f"{ranges([*causes], rest)}; {rest_of(survey)}"
-    return f"{len(causes):,} tensors"
+    return counted(len(causes), "tensor")
 
 
 _UNIT = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e5m2": 2.0**-3}
@@ -188,7 +189,7 @@ def _evidence(first: Cause, causes: Mapping[str, Cause]) -> list[dict[str, Any]]
     return [item for item in tables.get(first.name, []) if item["value"] is not None]
 
 
-def _mixed(survey: Survey, told: Explained, counts: Counter[str], *, sampled: bool, coverage: float | None) -> Name:
+def _mixed(told: Explained, counts: Counter[str], *, sampled: bool, coverage: float | None) -> Name:
     noted = [(name, count) for name, count in counts.most_common() if count >= _NOTED * counts.total()]
     words = [f"{_WORDS[name]} in {count:,}" for name, count in noted]
     text = f"mixed ({joined(words)} of {counts.total():,} tensors looked at)"
@@ -198,7 +199,7 @@ def _mixed(survey: Survey, told: Explained, counts: Counter[str], *, sampled: bo
             {"tensor": key, "change": cause.name, "variant": cause.variant} for key, cause in told.causes.items()
         ],
     }
-    return Name("mixed", text, details, (), sampled, coverage=coverage, lines=_lines(told, survey))
+    return Name("mixed", text, details, (), sampled, coverage=coverage, lines=_lines(told))
 
 
 def median(values: Iterable[float]) -> float:
@@ -247,13 +248,12 @@ def _trained(survey: Survey, told: Explained, *, sampled: bool, coverage: float 
         )
         return Name("unrelated_weights", text, _kin_details(kin), tuple(found), coverage=share)
     details = {"changed_parameter_share": share, **_sizes(survey), **({} if kin is None else _kin_details(kin))}
-    lines = _lines(told, survey)
+    lines = _lines(told)
     doubtful = bool(told.hidden) and told.hidden == len(told.ranks)
     details |= {"low_rank_excluded": bool(told.ranks) and not doubtful, "n_looked_at": len(told.causes)}
     if share >= _FULL:
         size = _median_text(details)
-        count = len(survey.changed)
-        text = f"full fine-tune ({count:,} {'tensor' if count == 1 else 'tensors'}{size})"
+        text = f"full fine-tune ({counted(len(survey.changed), 'tensor')}{size})"
         return Name("full_fine_tune", text, details, tuple(found), sampled, doubtful, coverage, lines)
     which = _which(survey, kept)
     untouched = kin is None or kin.related
@@ -310,12 +310,12 @@ def _median_text(details: Mapping[str, Any]) -> str:
     return f", rel_change {low:.2g} to {high:.2g}, median {mid:.2g}"
 
 
-def _lines(told: Explained, survey: Survey) -> tuple[str, ...]:
+def _lines(told: Explained) -> tuple[str, ...]:
     """Return what was looked at, where that was not everything, and what rounding hides."""
     lines = []
-    if len(told.causes) < len(survey.changed):
-        n_looked, n_changed = len(told.causes), len(survey.changed)
-        lines.append(f"{n_looked:,} of {n_changed:,} changed tensors were looked into; --change-summary looks into all")
+    n_looked, n_all = len(told.causes), told.n_candidates
+    if n_looked < n_all:
+        lines.append(f"{n_looked:,} of {n_all:,} changed matrices were looked into; --change-summary looks into all")
     if told.ranks and told.hidden == len(told.ranks):
         lines.append("a low rank (merged LoRA) is not excluded: rounding hides it")
     return tuple(lines)
