@@ -83,7 +83,11 @@ def test_elements_that_were_not_in_the_data_are_rows_without_a_gradient(fine_tun
     assert rows.where == "model.state_dict.atom_embedding.embedding.weight"
     atomic_numbers = [row + 1 for row in rows.values["rows"]]
     assert atomic_numbers == [70, 84, 85, 86, 87, 88]  # Yb, Po, At, Rn, Fr, Ra
-    assert (rows.old, rows.new, rows.level) == (5, 6, "warning")  # Yb is missing in the fine-tune only
+    assert (rows.values["old"], rows.values["new"], rows.level) == (
+        5,
+        6,
+        "warning",
+    )  # Yb is missing in the fine-tune only
 
 
 def test_separate_trainings_are_no_progress_of_each_other(separate: Report) -> None:

@@ -12,7 +12,7 @@ from diffai_compare_anomalies.peers import RATE, peer_flags
 from diffai_compare_anomalies.sides import side_of
 from diffai_compare_anomalies.state import gradient_flags
 from diffai_compare_anomalies.values import value_flags
-from diffai_core.plugin import ABSENT, Finding
+from diffai_core.plugin import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,10 +26,8 @@ _BY_DESIGN = frozenset({"frozen"})
 
 _MOST_LISTED = 20
 
-_COUNTS = frozenset(
-    {"non_finite", "zero_rows", "zero_columns", "weak_rows", "zero_tail", "repeated_tail", "no_gradient_rows"}
-)
-"""Metrics whose value is a number of rows or elements: more of them than in OLD is worse."""
+_COUNTS = frozenset({"non_finite", "zero_rows", "zero_columns", "zero_tail", "repeated_tail", "no_gradient_rows"})
+"""Metrics whose value is an exact number of rows or elements: more of them than in OLD is worse."""
 
 
 class _Side(NamedTuple):
@@ -77,14 +75,15 @@ def _finding(key: tuple[str, str], old: Flag | None, new: Flag | None, pair: Fla
     worse = old is not None and new is not None and new.metric in _COUNTS and new.value > old.value
     level: Level = "warning" if (new_only or worse) and flag.metric not in _BY_DESIGN else "info"
     values = {"metric": flag.metric, "value": flag.value, "new_only": new_only, "worse": worse}
-    values |= {"in_old": old is not None, "in_new": pair is not None or new is not None, **flag.more}
+    values |= {"in_old": old is not None, "in_new": pair is not None or new is not None}
+    if pair is None:
+        values |= {"old": None if old is None else old.value, "new": None if new is None else new.value}
+    values |= flag.more
     return Finding(
         "anomaly",
         where=key[0],
         status=flag.status,
         level=level,
-        old=ABSENT if pair is not None or old is None else old.value,
-        new=ABSENT if pair is not None or new is None else new.value,
         values=values,
         null=flag.null,
         threshold=flag.threshold,
@@ -142,7 +141,11 @@ def _summary(comparison: Comparison, old: _Side, new: _Side, found: Sequence[Fin
 def _message(warned: Sequence[Finding], before: Sequence[Finding], gone: Sequence[Finding], n_tensors: int) -> str:
     kinds = Counter(str(finding.values["metric"]).replace("_", " ") for finding in warned)
     said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
-    head = f"{len(warned)} new in NEW, or worse ({said})" if warned else f"nothing new in {n_tensors} tensors"
+    head = (
+        f"{len(warned)} new in NEW, or worse ({said})"
+        if warned
+        else f"nothing new in {n_tensors:,} tensor{'s' * (n_tensors != 1)}"
+    )
     tail = [f"{len(before)} in both"] * bool(before) + [f"{len(gone)} in OLD only"] * bool(gone)
     return "; ".join([head, *tail])
 

@@ -54,8 +54,8 @@ def _zero_tail(rows: SideLines) -> int:
 def _tail_flag(tensor: SideTensor, rows: SideLines, tail: int) -> Flag:
     n = len(rows.all_zero)
     padding = tensor.place.role in {"embed", "position", "head"}
-    why = "; padding of a vocabulary looks the same" if padding else "; so does a file that was cut off and filled up"
-    message = f"its last {tail:,} of {n:,} rows are all zero{why}"
+    why = "as padding of a vocabulary is" if padding else "as in a file that was cut off and filled up"
+    message = f"all zero at the end, {why}: {tail:,} of {n:,} rows"
     more = {"first_row": n - tail, "n_rows": n}
     return Flag(tensor.key, "zero_tail", tail, message, 0, _LEAST_TAIL, "convention", "hint", more)
 
@@ -64,7 +64,7 @@ def _dead(tensor: SideTensor, lines: SideLines, what: str, tail: int) -> Iterato
     zero = np.flatnonzero(lines.all_zero[: len(lines.all_zero) - tail])
     if len(zero) and lines.length > 1:
         n = len(lines.all_zero)
-        message = f"{len(zero):,} of {n:,} {what}s are all zero: {_listed(zero)}"
+        message = f"all zero: {len(zero):,} of {n:,} {what}s ({_listed(zero)})"
         more = {f"{what}s": zero[:SHOWN].tolist(), f"n_{what}s": n}
         yield Flag(tensor.key, f"zero_{what}s", len(zero), message, 0, 0, "convention", more=more)
 
@@ -82,7 +82,7 @@ def _weak(tensor: SideTensor, rows: SideLines) -> Iterator[Flag]:
     low = (z < -threshold) & (logs < np.median(logs) + math.log(_WEAK))
     weak = alive[low]
     if len(weak):
-        message = f"{len(weak):,} of {len(norms):,} rows are far smaller than the others: {_listed(weak)}"
+        message = f"far smaller than the others: {len(weak):,} of {len(norms):,} rows ({_listed(weak)})"
         more: dict[str, Any] = {"rows": weak[:SHOWN].tolist(), "n_rows": len(norms), "least_z": float(z.min())}
         yield Flag(tensor.key, "weak_rows", len(weak), message, 0, -threshold, "calibrated", "hint", more)
 
@@ -103,8 +103,8 @@ def _outlier_channels(tensor: SideTensor) -> Iterator[Flag]:
     if len(found):
         worst = float(ratios.max())
         message = (
-            f"{len(found):,} of {len(ratios):,} input channels are outliers: {_listed(found)}; the largest reaches "
-            f"{worst:.1f} times the median channel, where normal weights reach {null:.2f}"
+            f"outliers among the inputs: {len(found):,} of {len(ratios):,} channels ({_listed(found)}); "
+            f"the largest reaches {worst:.1f} times the median channel, where normal weights reach {null:.2f}"
         )
         more = {"channels": found[:SHOWN].tolist(), "n_outliers": len(found), "n_channels": len(ratios)}
         yield Flag(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from diffai_core.plugin import FileTensor, regroup
+from diffai_core.plugin import FileTensor, decode, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from diffai_core.plugin import TensorPair, TensorRef
 
 _BLOCK = 1 << 20
+_SMALL = 1 << 12
+"""Bytes for which a read of their own does not pay."""
 LISTED = 16
 
 
@@ -59,8 +61,17 @@ def bit_changes(pair: TensorPair) -> BitChanges:
     return BitChanges(n, n_single, n_above, tuple(first))
 
 
-def _pieces(ref: TensorRef) -> Iterator[NDArray[Any]]:
-    return regroup(ref.blocks(_BLOCK), _BLOCK // ref.dtype.numpy.itemsize, ref.dtype)
+def _pieces(ref: TensorRef, length: int = 0) -> Iterator[NDArray[Any]]:
+    """Yield the elements in runs of ``length`` or a megabyte; files are read and not mapped, so that no page stays."""
+    length = length or max(_BLOCK // ref.dtype.numpy.itemsize, 1)
+    packed = ref.dtype.packed_group > 1
+    if not isinstance(ref, FileTensor) or packed or length * ref.dtype.numpy.itemsize < _SMALL:
+        yield from regroup(ref.blocks(_BLOCK), length, ref.dtype)
+        return
+    for start in range(0, ref.numel, length):
+        count = min(length, ref.numel - start)
+        data = ref.file.read(ref.offset + ref.dtype.nbytes(start), ref.dtype.nbytes(count))
+        yield decode(memoryview(data), ref.dtype, count)
 
 
 def _bits(values: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
@@ -94,7 +105,7 @@ def can_compare_bits(pair: TensorPair) -> bool:
 def digest(ref: TensorRef) -> bytes:
     """Return a hash of the elements of a tensor."""
     found = hashlib.sha256()
-    for block in ref.blocks(_BLOCK):
+    for block in _pieces(ref):
         found.update(np.ascontiguousarray(block).view(np.uint8).data)
     return found.digest()
 
@@ -103,7 +114,7 @@ def tail_repeats(ref: TensorRef, n_rows: int, period: int) -> bool:
     """Whether each of the last ``n_rows`` rows equals the one ``period`` rows before it, bit for bit."""
     width = ref.numel // ref.shape[0]
     hashes: deque[bytes] = deque(maxlen=n_rows + period)
-    for row in regroup(ref.blocks(_BLOCK), width, ref.dtype):
+    for row in _pieces(ref, width):
         hashes.append(hashlib.blake2b(np.ascontiguousarray(row).view(np.uint8).data, digest_size=16).digest())
     rows = list(hashes)
     return rows[period:] == rows[:-period]

@@ -45,6 +45,6 @@ def _never_reached(state: SideTensor, key: str) -> Iterator[Flag]:
     if len(rows):
         n = len(state.rows.all_zero)
         listed = ", ".join(map(str, rows[:5].tolist())) + (", …" if len(rows) > 5 else "")  # noqa: PLR2004 - a line
-        message = f"the second moment of {len(rows):,} of {n:,} rows is 0, no gradient ever reached them: {listed}"
+        message = f"no gradient ever reached {len(rows):,} of {n:,} rows, their second moment is 0 ({listed})"
         more = {"rows": rows[:SHOWN].tolist(), "n_rows": n, "state": state.key}
         yield Flag(key, "no_gradient_rows", len(rows), message, 0, 0, "convention", more=more)
