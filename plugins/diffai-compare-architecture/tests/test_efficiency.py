@@ -214,3 +214,13 @@ def test_identical_matrices_are_looked_at_once(monkeypatch):
     values = answer({"a.weight": same, "b.weight": other}, {"a.weight": same.copy(), "b.weight": matrix()}).values
     assert looks == ["a.weight", "b.weight", "b.weight"]
     assert values["tensors1"][0]["effective_rank"] == values["tensors2"][0]["effective_rank"]
+
+
+def test_zeros_of_complex_weights_are_not_counted():
+    values = answer({"a.weight": np.zeros((3, 4), np.complex64)}, {"a.weight": np.ones((3, 4), np.complex64)}).values
+    assert (values["sparse"], values["efficiency_ratio"]) == ([None, None], None)
+
+
+def test_file_names_tell_nothing():
+    side, other = artifact({"a.weight": matrix()}), artifact({"a.weight": matrix(rank=3)})
+    assert answer(replace(side, name="pruned_90_percent.pt"), other).values == answer(side, other).values

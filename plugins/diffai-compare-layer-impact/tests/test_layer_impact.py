@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from diffai_compare_layer_impact.heatmap import MAX_ROWS, scale_of
@@ -142,8 +144,6 @@ def test_tied_tensors_are_counted_once():
     for tensors in (old, new):
         side = artifact({**tensors, "tied.weight": tensors["model.layers.0.mlp.up_proj.weight"]})
         refs = dict(side.tensors)
-        from dataclasses import replace
-
         refs["model.layers.0.mlp.up_proj.weight"] = replace(
             refs["model.layers.0.mlp.up_proj.weight"], shared_storage="one"
         )
@@ -236,3 +236,24 @@ def test_the_answers_scale_with_the_change_and_not_with_the_weights(factor):
     ).values
     assert scaled["matrix_rel_change"] == pytest.approx(once["matrix_rel_change"])
     assert scaled["energy_share"] == pytest.approx(once["energy_share"])
+
+
+def test_file_names_tell_nothing():
+    old = model(7)
+    sides = artifact(old), artifact(changed(old, lambda _: 0.1))
+    named = replace(sides[1], name="epoch_50_lr_0.01.pt")
+    assert run_comparator(SPEC, sides[0], named, {}) == run_comparator(SPEC, *sides, {})
+
+
+def test_renamed_blocks_are_placed_by_their_new_names():
+    old = model(7)
+    new = {f"module.{name}": values for name, values in changed(old, lambda _: 0.1).items()}
+    values = summary(old, new).values
+    assert (values["blocks_changed"], values["blocks"]) == (7, 7)
+    assert values["largest_matrix"].startswith("module.")
+
+
+def test_integers_are_no_weights():
+    old = {"fc.weight": np.ones((4, 4)), "ids": np.arange(4)}
+    values = summary(old, {"fc.weight": np.full((4, 4), 1.5), "ids": np.arange(4) + 1}).values
+    assert [tensor["name"] for tensor in values["tensors"]] == ["fc.weight"]

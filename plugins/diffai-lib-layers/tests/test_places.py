@@ -94,3 +94,12 @@ def _cpu_seconds(names):
     for name in names:
         place(name)
     return time.process_time() - start
+
+
+def test_the_bias_of_an_attention_that_is_a_mask_is_called_so():
+    names = {
+        "h.0.attn.bias": ((1, 1, 8, 8), ""),
+        "h.0.attn.c_attn.bias": ((24,), ""),
+        "h.0.attn.c_attn.weight": ((8, 24), ""),
+    }
+    assert [where.part for where in places(tensors(names)).values()] == ["mask", "bias", "weight"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BY_HEADS = 3
 """Dimensions of a projection that Keras and Flax keep by heads: inputs, heads, elements."""
 
-_BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked", "position_ids", "inv_freq"})
+_BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked", "position_ids", "inv_freq", "mask"})
 """What formats without buffers keep among the weights, and no training moves along a gradient."""
 
 _ATTENTION = frozenset({"q", "k", "v", "qkv", "kv", "q_b", "kv_b"})

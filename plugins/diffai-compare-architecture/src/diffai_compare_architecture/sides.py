@@ -27,7 +27,7 @@ class Weight:
 
     Args:
         ref: The tensor.
-        n_zero: Elements that are 0; ``None`` if they were not counted.
+        n_zero: Elements that are 0; ``None`` if they were not counted, as of complex ones.
         dead_rows: Rows of a matrix that are zero throughout; ``None`` if it is none, or was not measured.
         look: What two equal tensors have in common; ``None`` for constants and what was not measured.
     """
@@ -54,7 +54,7 @@ def _is_number(ref: TensorRef) -> bool:
 
 def _weight(result: PairResult, ref: TensorRef, side: SideName) -> Weight:
     counts, moments, rows = (_of(result, name) for name in ("counts", "moments", "rows"))
-    n_zero = None if counts is None else getattr(counts, side).n_zero
+    n_zero = None if counts is None or ref.dtype.kind == "complex" else getattr(counts, side).n_zero
     dead = None
     if rows is not None and is_matrix(ref):
         dead = int((rows.old_all_zero if side == "old" else rows.new_all_zero).sum())

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _MATRIX = 2
 _CONVOLUTION = 3
 _STACKED = 3
+_MASK = 4
+"""Dimensions of what GPT-2 calls the bias of its attention: the causal mask."""
+
 _CONV1D_OUT_FIRST = {"c_attn": True, "c_fc": True, "q_attn": False, "c_proj": False}
 """Layers of GPT-2 and whether they have more outputs than inputs; ``c_proj`` of its feed-forward part has fewer."""
 
@@ -45,13 +48,18 @@ def places(tensors: Mapping[str, TensorRef]) -> dict[str, Place]:
     """Return where each tensor stands, by its name, its shape and the tensors of the same layer.
 
     Beyond :func:`place` it tells convolutions, batch norms and norms that are known only by their number
-    (``features.0.1.weight``), and dense layers from convolutions.
+    (``features.0.1.weight``), dense layers from convolutions, and causal masks (part ``mask``) from biases.
 
     Args:
         tensors: Tensors by name.
     """
     modules = _modules(tensors)
-    return {name: _refined(place(name), modules[_module_name(name)]) for name in tensors}
+    found = {}
+    for name, ref in tensors.items():
+        where = _refined(place(name), modules[_module_name(name)])
+        is_mask = where.part == "bias" and where.role == "other" and len(ref.shape) >= _MASK
+        found[name] = where._replace(part="mask") if is_mask else where
+    return found
 
 
 def is_matrix(ref: TensorRef) -> bool:
