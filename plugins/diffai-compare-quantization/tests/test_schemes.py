@@ -99,6 +99,7 @@ def test_the_null_is_what_other_normal_values_give(scheme: Scheme) -> None:
 def test_bits_per_weight_count_the_scales() -> None:
     assert INT4_128.bits_per_weight(512, 1 << 18) == 4 + 16 / 128
     assert BY_NAME["int8 groups of 32"].bits_per_weight(512, 1 << 18) == 8.5  # as Q8_0 of GGUF
+    assert INT4_128.bits_per_weight(200, 1 << 18) == 4 + 16 * 2 / 200
     assert BY_NAME["bfloat16"].bits_per_weight(512, 1 << 18) == 16
 
 

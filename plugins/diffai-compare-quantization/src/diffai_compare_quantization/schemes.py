@@ -60,12 +60,14 @@ class Scheme:
     scaled: bool = True
 
     def bits_per_weight(self, columns: int, numel: int) -> float:
-        """Return the bits that an element takes, scales of 16 bits (and zero points) included."""
+        """Return the bits that an element takes, scales of 16 bits (and zero points) included; each row has its own."""
         if not self.scaled:
             return float(self.bits)
         overhead = SCALE_BITS + (self.bits if self.family == "affine" else 0)
-        shared = {"tensor": numel, "row": columns, "group": self.group}[self.per]
-        return self.bits + overhead / max(shared, 1)
+        if self.per == "tensor":
+            return self.bits + overhead / max(numel, 1)
+        n_scales = -(-columns // self.group) if self.per == "group" else 1
+        return self.bits + overhead * n_scales / max(columns, 1)
 
 
 CANDIDATES = (
