@@ -257,3 +257,10 @@ def test_integers_are_no_weights():
     old = {"fc.weight": np.ones((4, 4)), "ids": np.arange(4)}
     values = summary(old, {"fc.weight": np.full((4, 4), 1.5), "ids": np.arange(4) + 1}).values
     assert [tensor["name"] for tensor in values["tensors"]] == ["fc.weight"]
+
+
+@pytest.mark.parametrize("prefix", [f"layers.{'9' * 5000}.blocks", "²", "a٣b", "layers.10.blocks"])
+def test_any_name_of_a_stack_has_a_place_in_the_map(prefix):
+    old = model(3, prefix=prefix) | {"layers.9.blocks.0.fc1.weight": np.ones((2, 2))}
+    found = summary(old, {name: values + 0.1 for name, values in old.items()})
+    assert found.values["blocks"] == 4

@@ -165,3 +165,11 @@ def test_any_name_has_a_place(name):
     assert where.role
     assert where.part
     assert where.block is None or where.block >= 0
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "²", "٣"])
+def test_what_is_no_plain_number_is_no_block(number):
+    assert place(f"layers.{number}.q_proj.weight").role == "q"
+    assert place(f"layers.{number}.q_proj.weight").block is None
+    assert place(f"block{number}_conv/kernel").block is None
+    assert place(f"experts.{number}.up_proj.weight").expert is None

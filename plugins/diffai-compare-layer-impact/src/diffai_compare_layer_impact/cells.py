@@ -35,7 +35,7 @@ ROLES = (
 """The order of the columns: as data flows through a block."""
 
 Stack = tuple[str, int | None]
-_NUMBER = re.compile(r"(\d+)")
+_NUMBER = re.compile(r"([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def cells_of(impacts: Iterable[Impact]) -> dict[Stack, dict[str, Cell]]:
 def _order(stack: Stack) -> tuple[Any, ...]:
     """Sort blocks as people count: ``layers.2`` before ``layers.10``."""
     prefix, block = stack
-    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in _NUMBER.split(prefix) if part]
+    parts = [
+        (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in _NUMBER.split(prefix) if part
+    ]
     return (block is not None, parts, block or 0)
 
 

@@ -27,6 +27,7 @@ _RECURRENT = re.compile(r"(weight|bias)_(?:ih|hh|hr)_l\d+(?:_reverse)?|(weight|b
 _LORA = re.compile(r"lora_(?:embedding_)?(a|b|down|up)")
 _LORA_PROCESSOR = re.compile(r"(.+)_lora")
 _DEEPEST_ENVELOPE = 3
+_MOST_DIGITS = 9
 _FEED_FORWARD_STEP = re.compile(r"(?:^|\.)(?:mlp|ffn?|feed_forward|net)\.(\d+)(?:\.proj)?$")
 """A layer of a feed-forward network that is known by its number: ``mlp.0``, ``ff.net.2``."""
 
@@ -98,7 +99,7 @@ def place(name: str) -> Place:
     block = int(tokens[end - 1]) if end else None
     inside = tokens[end:] if end else tokens
     expert, is_expert = _expert(inside)
-    modules = [token.lower() for token in inside if not token.isdigit()]
+    modules = [token.lower() for token in inside if not _is_number(token)]
     base = role_of(modules, in_block=end > 0, part=part, recurrent=recurrent)
     if base in {"mlp", "down"} and end and (found := _FEED_FORWARD_STEP.search(".".join(inside).lower())):
         base = "up" if found[1] == "0" else "down"
@@ -108,6 +109,11 @@ def place(name: str) -> Place:
     if part == "scale" and base in {"norm", "bn"}:
         part = "weight"
     return Place(file + prefix, block, role, part, ".".join(inside[:-1]) if end else "", leaf, expert, base)
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is a number as people count layers."""
+    return len(word) <= _MOST_DIGITS and word.isascii() and word.isdigit()
 
 
 def _tokens(name: str) -> tuple[str, list[str]]:
@@ -142,7 +148,7 @@ def _n_envelopes(tokens: list[str]) -> int:
 
 def _parted(word: str) -> list[str]:
     """Part words in which blocks are numbered: ``layer_0``, ``conv2_block1_1_conv``, ``lora_unet_down_blocks_0_…``."""
-    if word.isdigit():
+    if _is_number(word):
         return [word]
     if found := _NUMBERED.fullmatch(word):
         stem = found[1].lower()
@@ -162,7 +168,7 @@ def _split_part(tokens: list[str]) -> tuple[list[str], str, bool]:
     if not tokens:
         return [], "weight", False
     last = tokens[-1].lower()
-    if len(tokens) > 1 and last in PARTS and not (last == "gamma" and tokens[-2].isdigit()):
+    if len(tokens) > 1 and last in PARTS and not (last == "gamma" and _is_number(tokens[-2])):
         rest, part = tokens[:-1], PARTS[last]
         if len(rest) > 1 and rest[-1] == "weight" and rest[-2] == "parametrizations":
             rest = rest[:-2]
@@ -199,7 +205,7 @@ def _block(tokens: list[str]) -> int:
     index = 0
     while index < len(tokens) - 1:
         word = tokens[index].lower()
-        if tokens[index + 1].isdigit() and (word in BLOCKS or word in STAGES or word.startswith("albert_layer")):
+        if _is_number(tokens[index + 1]) and (word in BLOCKS or word in STAGES or word.startswith("albert_layer")):
             if end and last not in STAGES and (index != end or word in WITHIN or word == last):
                 break
             end = _end_of_run(tokens, index + 1)
@@ -212,7 +218,7 @@ def _block(tokens: list[str]) -> int:
 def _end_of_run(tokens: list[str], index: int) -> int:
     """Return what follows the numbers at ``index``; a last one that is a layer itself is no block."""
     end = index
-    while end < len(tokens) and tokens[end].isdigit():
+    while end < len(tokens) and _is_number(tokens[end]):
         end += 1
     return end - 1 if end == len(tokens) and end - index > 1 else end
 
@@ -220,7 +226,7 @@ def _end_of_run(tokens: list[str], index: int) -> int:
 def _any_number(tokens: list[str]) -> int:
     """Take the first number for the block, as in ``model.22.cv1.conv`` or ``net.0``."""
     for index, token in enumerate(tokens):
-        if token.isdigit() and (not index or tokens[index - 1].lower() not in _NOT_BLOCKS):
+        if _is_number(token) and (not index or tokens[index - 1].lower() not in _NOT_BLOCKS):
             return _end_of_run(tokens, index)
     return 0
 
@@ -229,7 +235,7 @@ def _expert(inside: list[str]) -> tuple[int | None, bool]:
     for index, token in enumerate(inside):
         if token in {"experts", "local_experts"}:
             following = inside[index + 1] if index + 1 < len(inside) else ""
-            return (int(following) if following.isdigit() else None), True
+            return (int(following) if _is_number(following) else None), True
         if token.endswith("_exps"):
             return None, True
     return None, False
