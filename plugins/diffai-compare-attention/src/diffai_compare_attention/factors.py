@@ -101,7 +101,7 @@ def _factor(where: Slices, array: NDArray[Any], head: int, *, without_bias: bool
     """Return one factor of one head, shape ``(head_dim, inputs + 1)``; of ``o``, without the column of a bias."""
     start, stop = where.starts[head], where.starts[head] + where.dim
     if where.by_input:
-        return np.ascontiguousarray(array[:, start:stop].T, dtype=np.float64)
+        return np.asarray(array[:, start:stop], dtype=np.float64).T.copy()
     factor = np.zeros((where.dim, array.shape[1] + 1))
     factor[:, :-1] = array[start:stop]
     if where.matrix.bias is not None and not without_bias:

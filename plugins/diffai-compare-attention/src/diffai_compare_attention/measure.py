@@ -79,29 +79,42 @@ class _Readers(NamedTuple):
     new: CircuitReader
 
 
+class _Compared(NamedTuple):
+    """What came of comparing the heads of a layer, each with one of OLD.
+
+    Args:
+        heads: One record for each head of NEW.
+        changes: Of all circuits of all heads; ``None`` for heads without a partner.
+        raw_rel_change: See :class:`LayerMeasure`.
+    """
+
+    heads: tuple[dict[str, Any], ...]
+    changes: list[Change | None]
+    raw_rel_change: float | None
+
+
 def _measured(pair: LayerPair, names: list[str], *, spectra: bool) -> LayerMeasure:
     readers = [_readers(pair, name) for name in names]
     if any((old.widths, old.n_pairs) != (new.widths, new.n_pairs) for _, old, new in readers):
         return LayerMeasure(pair.key, reason="equal widths of both models, and positions that are told apart alike")
     n_old, n_new = readers[0].old.n_heads, readers[0].new.n_heads
     partners = list(range(n_new))
-    changes = {one.name: _changes(one, partners, identical=pair.identical) for one in readers}
-    if not all(map(_is_finite, changes.values())):
+    found = _compared(pair, readers, partners, spectra=spectra)
+    raw = found.raw_rel_change
+    if not all(one is None or np.isfinite([one.old_norm, one.new_norm]).all() for one in found.changes):
         return LayerMeasure(pair.key, reason="finite weights, these hold NaN, Inf or numbers too large to multiply")
-    if not pair.identical and _in_doubt(changes, n_old):
+    if not pair.identical and (n_new != n_old or any(map(_is_in_doubt, found.changes))):
         better = match([one.new for one in readers], [one.old for one in readers])
         if better != partners:
             partners = better
-            changes = {one.name: _changes(one, partners, identical=False) for one in readers}
-    heads = tuple(
-        {"layer": pair.key, "head": head, "kv_head": _kv_head(pair.new, head)}
-        | {"old_head": partner if 0 <= partner < n_old else None}
-        | _of_all_circuits(readers, head, partner, changes, spectra=spectra)
-        for head, partner in enumerate(partners)
-    )
+            found = _compared(pair, readers, partners, spectra=spectra)
     moved = partners != list(range(max(n_new, n_old)))
-    raw = 0.0 if pair.identical else _raw_rel_change(readers)
-    return LayerMeasure(pair.key, heads, tuple(partners) if moved else (), raw_rel_change=raw)
+    return LayerMeasure(pair.key, found.heads, tuple(partners) if moved else (), raw_rel_change=raw)
+
+
+def _is_in_doubt(changed: Change | None) -> bool:
+    """Whether a head may be another one of OLD."""
+    return changed is None or changed.cos is None or changed.cos < _SURELY_THE_SAME
 
 
 def _readers(pair: LayerPair, name: str) -> _Readers:
@@ -109,59 +122,52 @@ def _readers(pair: LayerPair, name: str) -> _Readers:
     return _Readers(name, new if pair.identical else CircuitReader(pair.old, name), new)
 
 
-def _of_all_circuits(
-    readers: list[_Readers], head: int, partner: int, changes: dict[str, list[Change | None]], *, spectra: bool
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, old, new in readers:
-        changed = changes[name][head]
-        before = old.circuit(partner) if changed is not None else None
-        found |= _record(name, before, new.circuit(head), changed, spectra=spectra)
-    return found
+def _compared(pair: LayerPair, readers: list[_Readers], partners: list[int], *, spectra: bool) -> _Compared:
+    """Compare each head of NEW with its partner; circuits are read once and not kept."""
+    heads: list[dict[str, Any]] = []
+    changes: list[Change | None] = []
+    raw = _Raw()
+    for head, partner in enumerate(partners):
+        there = 0 <= partner < readers[0].old.n_heads
+        record: dict[str, Any] = {"layer": pair.key, "head": head, "kv_head": _kv_head(pair.new, head)}
+        record["old_head"] = partner if there else None
+        for name, old, new in readers:
+            after = new.circuit(head)
+            before = after if pair.identical else old.circuit(partner) if there else None
+            changed = None if before is None else change(before, after)
+            changes.append(changed)
+            if before is not None:
+                raw.add(before, after)
+            if changed is None or np.isfinite([changed.old_norm, changed.new_norm]).all():
+                record |= _record(name, before, after, changed, spectra=spectra)
+        heads.append(record)
+    return _Compared(tuple(heads), changes, raw.rel_change)
+
+
+class _Raw:
+    """Sums of the squared factors and of their change, as they are stored."""
+
+    def __init__(self) -> None:
+        self._delta = self._size = 0.0
+        self._comparable = True
+
+    def add(self, old: Circuit, new: Circuit) -> None:
+        """Take up one head; heads of other widths cannot be compared so."""
+        if old.left.shape != new.left.shape:
+            self._comparable = False
+            return
+        for before, after in ((old.left, new.left), (old.right, new.right)):
+            self._delta += float(((after - before) ** 2).sum())
+            self._size += float((before**2).sum())
+
+    @property
+    def rel_change(self) -> float | None:
+        """Norm of the change over the norm in OLD; ``None`` where there is none."""
+        return (self._delta / self._size) ** 0.5 if self._comparable and self._size else None
 
 
 def _kv_head(side: Side, head: int) -> int:
     return head * side.heads.n_kv // side.heads.n
-
-
-def _raw_rel_change(readers: list[_Readers]) -> float | None:
-    """Return the norm of the change of all factors over their norm, without undoing anything."""
-    delta = size = 0.0
-    for _, old, new in readers:
-        for head in range(min(old.n_heads, new.n_heads)):
-            before, after = old.circuit(head), new.circuit(head)
-            if before.left.shape != after.left.shape:
-                return None
-            for left, right in ((before.left, after.left), (before.right, after.right)):
-                delta, size = delta + float(((right - left) ** 2).sum()), size + float((left**2).sum())
-    return (delta / size) ** 0.5 if size else None
-
-
-def _changes(readers: _Readers, partners: list[int], *, identical: bool) -> list[Change | None]:
-    _, old, new = readers
-    found: list[Change | None] = []
-    for head, partner in enumerate(partners):
-        if not 0 <= partner < old.n_heads:
-            found.append(None)
-        elif identical:
-            circuit = new.circuit(head)
-            norm = max(inner(circuit, circuit), 0.0) ** 0.5
-            found.append(Change(norm, norm, 0.0 if norm else None, 1.0 if norm else None))
-        else:
-            found.append(change(old.circuit(partner), new.circuit(head)))
-    return found
-
-
-def _is_finite(changes: list[Change | None]) -> bool:
-    return all(one is None or np.isfinite([one.old_norm, one.new_norm]).all() for one in changes)
-
-
-def _in_doubt(changes: dict[str, list[Change | None]], n_old: int) -> bool:
-    """Whether some head may be another one of OLD."""
-    return any(
-        len(found) != n_old or any(one is None or one.cos is None or one.cos < _SURELY_THE_SAME for one in found)
-        for found in changes.values()
-    )
 
 
 def _record(name: str, old: Circuit | None, new: Circuit, changed: Change | None, *, spectra: bool) -> dict[str, Any]:
