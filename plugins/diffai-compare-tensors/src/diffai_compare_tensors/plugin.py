@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TENSOR_DETAILS = Option(
     "tensor-details", "Add the norm ratio, mean and spread of the difference, and counts to each changed tensor."
 )
-DIFF_ONLY = Option("diff-only", "With --show-structure, list only what differs.")
+DIFF_ONLY = Option("diff-only", "List only what differs, with --show-structure too.")
 SORT = Option(
     "sort-by-change-magnitude", "Sort changed tensors by relative change, the largest first, instead of by name."
 )
@@ -35,7 +35,7 @@ def diffai_comparators() -> Iterable[ComparatorSpec]:
         default=True,
         facets=("tensors",),
         needs=("changes", "moments", "extrema"),
-        options=(TENSOR_DETAILS, SORT, SORT_KEY),
+        options=(TENSOR_DETAILS, SORT, SORT_KEY, DIFF_ONLY),
     )
     yield ComparatorSpec(
         name="stats",

@@ -124,10 +124,28 @@ def find_scaled(tensors: Mapping[str, TensorRef], name: str, config: Config | No
     parts = Parts(tensors, name.removesuffix(suffix))
     if "weight_scale_2" in parts:
         return _find_modelopt(parts)
-    weight, scale = parts.get("weight", *FLOATS8, "int8", ndim=2), parts.get(suffix, *FLOATS)
+    weight, scale = parts.get("weight", *FLOATS8, "int8"), parts.get(suffix, *FLOATS)
     if weight is None or scale is None or "weight_g_idx" in parts:  # its groups are no runs of columns
         return None
+    if len(weight.shape) > 2:  # noqa: PLR2004 - rows and columns
+        return _scaled_filters(weight, scale, parts)
+    if len(weight.shape) != 2:  # noqa: PLR2004 - rows and columns
+        return None
     return _scaled(parts.prefix + "weight", weight, scale, parts, "weight_zero_point", _configured_tile(config))
+
+
+def _scaled_filters(weight: FileTensor, scale: FileTensor, parts: Parts) -> Found | None:
+    """Return the filters of a convolution with one scale for each, or one for all."""
+    from diffai_lib_quantization.rows import Rows
+
+    shape = (weight.shape[0], math.prod(weight.shape[1:]))
+    rowwise = scale.shape[:1] == weight.shape[:1] and scale.numel == weight.shape[0]
+    if not (rowwise or scale.numel == 1) or "weight_zero_point" in parts or 0 in shape or shape[1] > MAX_COLUMNS:
+        return None
+    decoder = Rows(weight, shape, "number", 8, scale, (1, shape[1]) if scale.numel > 1 else shape)
+    family = "int8" if weight.dtype.name == "int8" else "float8"
+    scheme = Scheme(f"{family}_scaled", 8, None, 0 if scale.numel > 1 else None)
+    return logical(f"{parts.prefix}weight", weight.shape, decoder, scheme, (weight, scale))
 
 
 def _find_modelopt(parts: Parts) -> Found | None:
