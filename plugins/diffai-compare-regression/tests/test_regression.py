@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from diffai_compare_regression.sameness import same_tree
 from scipy import stats
 
 from diffai_core.plugin import GATE
@@ -271,3 +272,31 @@ def test_metrics_in_the_metadata_of_safetensors_are_texts_and_count(test_of):
     assert (row["old"], row["new"], row["path"]) == (0.91, 0.89, "__metadata__.accuracy")
     assert rows(test_of(side("0.91"), side("NaN")))["accuracy"]["degradation"] == math.inf
     assert rows(test_of(side("0.91"), side("good"))) == {}
+
+
+def test_trees_are_the_same_in_bounded_time_however_they_are_shared():
+    def bomb(end):
+        value = [end]
+        for _ in range(60):
+            value = [value, value]
+        return value
+
+    def cycle():
+        value = []
+        value.append(value)
+        return {"a": value}
+
+    assert same_tree(bomb(1), bomb(1))
+    assert not same_tree(bomb(1), bomb(2))
+    assert same_tree(cycle(), cycle())
+    assert same_tree({"a": [1, math.nan, b"x", None]}, {"a": [1, math.nan, b"x", None]})
+    for other in ({"a": [1, 2]}, {"a": [1, True, 3]}, {"a": (1, 2, 3)}, {"b": [1, 2, 3]}, {"a": [1, 2, 3], "b": 0}):
+        assert not same_tree({"a": [1, 2, 3]}, other)
+
+
+def test_a_tree_of_shared_values_takes_no_time(alert_of):
+    value = {"accuracy": 0.9}
+    for _ in range(60):
+        value = {"a": value, "b": value}
+    shared = artifact({"w": np.ones(2)}, {"metrics": value})
+    assert alert_of(shared, artifact({"w": np.zeros(2)}, {"metrics": value}))[1] is True

@@ -9,9 +9,13 @@ import pytest
 import torch
 from diffai_compare_resources.devices import device_table
 from diffai_compare_resources.estimates import step_of
+from diffai_compare_resources.graphs import _COUNTS
 from diffai_compare_resources.layers import work_of_tensors
+from diffai_compare_resources.shapes import _RULES
 from diffai_compare_resources.sides import Side
 from diffai_lib_layers import facts_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from diffai_core.plugin import Graph, Node, Value
@@ -192,3 +196,32 @@ def test_every_device_has_a_source_and_a_date():
         assert one.flops > 1e12
         assert 1e11 < one.bandwidth < 1e13
         assert one.memory > 1e9
+
+
+LENGTHS = st.none() | st.integers(-2, 9) | st.sampled_from(["n", "m", ""])
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(
+        ["kernel_shape", "strides", "pads", "dilations", "axis", "perm", "auto_pad", "transB", "ceil_mode"]
+    ),
+    st.integers(-3, 3) | st.lists(st.integers(-3, 3) | st.floats(allow_nan=True), max_size=4) | st.text(max_size=3),
+    max_size=5,
+)
+NODES = st.builds(
+    Node,
+    op=st.sampled_from([*_COUNTS, *_RULES, "Add", "Relu", "Einsum", "If"]),
+    inputs=st.lists(st.sampled_from(["x", "w", "v", "y", "", "absent"]), max_size=4).map(tuple),
+    outputs=st.lists(st.sampled_from(["y", "z", ""]), max_size=2).map(tuple),
+    attributes=ATTRIBUTES,
+)
+
+
+@given(
+    st.lists(NODES, max_size=6), st.none() | st.lists(LENGTHS, max_size=4).map(tuple), st.sampled_from(["3x4", None])
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_graph_is_counted_or_said_not_to_be(nodes, shape, size):
+    graph = Graph(nodes=tuple(nodes), inputs={"x": Value("float32", shape)})
+    tensors = {"w": np.zeros((4, 3, 2, 2), np.float32), "v": np.zeros((3, 4), np.float32)}
+    found = step_of(side(replace(artifact(tensors), graph=graph)), OPTIONS | {"input_size": size})
+    assert found.flops >= 0
+    assert 0 <= found.work.coverage <= 1

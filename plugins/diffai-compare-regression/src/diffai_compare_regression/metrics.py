@@ -215,15 +215,19 @@ def _direction(metric: Any, said: Mapping[str, Direction]) -> Direction | None:
 
 
 def _dicts(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every dict of a tree with its path; a tree that is too large is not searched to its end."""
+    """Yield every dict of a tree with its path, one that is shared once; a tree that is too large not to its end."""
     from diffai_lib_training.tree import Entry, children
 
     waiting = [Entry("", dict(tree))]
-    for count, entry in enumerate(waiting):
+    seen: set[int] = set()
+    for entry in waiting:
         if isinstance(entry.value, dict):
             yield entry.path, entry.value
-        if count + len(waiting) < _MOST_PLACES:
-            waiting += [child for _, child in children(entry) if isinstance(child.value, dict | list | tuple)]
+        for _, child in children(entry):
+            is_new = isinstance(child.value, dict | list | tuple) and id(child.value) not in seen
+            if is_new and len(waiting) < _MOST_PLACES:
+                seen.add(id(child.value))
+                waiting.append(child)
 
 
 def _standard_errors(side: Artifact) -> dict[str, float]:

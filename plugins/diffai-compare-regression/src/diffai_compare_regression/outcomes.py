@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from diffai_compare_regression.measures import look_at_new
 from diffai_compare_regression.metrics import metrics_of
+from diffai_compare_regression.sameness import same_tree
 from diffai_compare_regression.tolerances import parse_alpha, tolerance_table
 from diffai_core.plugin import Relation
 
@@ -141,7 +142,7 @@ def _is_same(comparison: Comparison) -> bool:
             result.relation in {Relation.IDENTICAL, Relation.EQUAL_VALUES} and result.same_shape and result.same_dtype
             for result in comparison.results
         )
-        and old.tree == new.tree
+        and same_tree(old.tree, new.tree)
         and old.graph == new.graph
     )
 

@@ -84,7 +84,7 @@ def _flops(node: Node, shapes: Mapping[str, Shape]) -> int | str:
     output = shapes.get(node.outputs[0]) if node.outputs else None
     try:
         found = count(inputs, output)
-    except (IndexError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         found = None
     return "the shapes of its inputs or outputs are not told" if found is None else found
 

@@ -51,7 +51,7 @@ def value_shapes(
     for node in graph.nodes:
         if node.outputs and node.outputs[0] not in found:
             shape = _inferred(node, found)
-            if shape is not None and all(0 <= length < _MOST_DIMENSION for length in shape):
+            if shape is not None and all(type(length) is int and 0 <= length < _MOST_DIMENSION for length in shape):
                 found[node.outputs[0]] = shape
     return found
 
@@ -116,7 +116,7 @@ def _inferred(node: Node, known: Mapping[str, Shape]) -> Shape | None:
     rule = _RULES.get(node.op)
     try:
         return rule(node, [shape or () for shape in inputs]) if rule else None
-    except (IndexError, TypeError, ValueError, ZeroDivisionError):
+    except (LookupError, TypeError, ValueError, ArithmeticError):
         return None  # attributes that do not fit the shapes: nothing is known then
 
 

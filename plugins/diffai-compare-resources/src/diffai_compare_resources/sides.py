@@ -73,12 +73,15 @@ class Side:
 
 def sides_of(comparison: Comparison) -> tuple[Side, Side]:
     """Return both sides; tensors that are not looked at are not there."""
-    old = {result.pair.old.name: result.pair.old for result in comparison.results if result.pair.old is not None}
-    new = {result.pair.new.name: result.pair.new for result in comparison.results if result.pair.new is not None}
-    return (
-        Side(comparison.old, old, facts_of(comparison.old)),
-        Side(comparison.new, new, facts_of(comparison.new)),
-    )
+    olds = (result.pair.old for result in comparison.results)
+    news = (result.pair.new for result in comparison.results)
+    return _side(comparison.old, olds), _side(comparison.new, news)
+
+
+def _side(artifact: Artifact, refs: Iterable[TensorRef | None]) -> Side:
+    """Return a side with the tensors as its file has them, also where they were paired in another order of axes."""
+    tensors = {ref.name: artifact.tensors.get(ref.name, ref) for ref in refs if ref is not None}
+    return Side(artifact, tensors, facts_of(artifact))
 
 
 def unique(refs: Iterable[TensorRef]) -> list[TensorRef]:
