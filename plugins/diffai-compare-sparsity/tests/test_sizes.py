@@ -45,7 +45,7 @@ def test_each_cause_takes_the_bytes_that_it_saves(sizes: Any) -> None:
     assert values["bytes"] - values["bytes_old"] == sum(_causes(found).values())
     assert values["parameters"] == sum(a.size for a in new.values())
     assert [row["tensor"] for row in values["tensors"]] == ["gone", "cast", "cut", "came"]
-    assert found.message.endswith(f"removed tensors of 1 tensors took {W.nbytes:,} bytes")
+    assert found.message.endswith(f"removed tensors of 1 tensor took {W.nbytes:,} bytes")
     assert len(found.detail) == len(values["causes"])
 
 
@@ -63,6 +63,11 @@ def test_quantised_weights_count_their_scales(sizes: Any) -> None:
     assert _causes(found) == {"quantization": W.size + 64 * 4 - W.nbytes}
     assert found.values["parameters"] == W.size
     assert found.values["tensors"][0]["stored_as"] == "int8_scaled"
+
+
+def test_codes_in_place_of_floats_are_quantisation(sizes: Any) -> None:
+    assert _causes(sizes({"w": W}, {"w": W.astype(np.int8)})) == {"quantization": -3 * W.size}
+    assert _causes(sizes({"w": W.astype(np.int8)}, {"w": W})) == {"quantization": 3 * W.size}
 
 
 def test_storage_that_is_shared_counts_once(sizes: Any) -> None:

@@ -160,6 +160,7 @@ def test_optimizer_state_and_integers_are_left_out(sparsity: Any) -> None:
     side = artifact(state, roles={"state.0.exp_avg": "optimizer"})
     summary, _ = sparsity(side, side)
     assert list(_rows(summary)) == ["w"]
+    assert summary.coverage == W.size / (W.size + 8)
     assert sparsity({"ids": np.zeros(4, np.int64)}, {"ids": np.zeros(4, np.int64)})[0].status == "not_measurable"
 
 

@@ -34,7 +34,7 @@ def compare(comparison: Comparison, _options: Mapping[str, Any]) -> Iterator[Fin
         reason = _noteworthy(weight, found)
         if reason:
             yield _flagged(weight, found, reason)
-    yield _summary(pairs)
+    yield _summary(comparison, pairs)
 
 
 def _weights(comparison: Comparison) -> list[Weight]:
@@ -71,12 +71,13 @@ def _flagged(weight: Weight, seen: Seen, reason: str) -> Finding:
     return Finding("sparsity_tensor", where=weight.key, level="warning", values=row, coverage=1.0, message=reason)
 
 
-def _summary(pairs: Sequence[tuple[Weight, Seen]]) -> Finding:
+def _summary(comparison: Comparison, pairs: Sequence[tuple[Weight, Seen]]) -> Finding:
     from diffai_compare_sparsity.weights import row_of
 
     rows = [row_of(weight, seen) for weight, seen in pairs]
     totals = _totals(pairs, rows)
-    n_elements = sum(weight.new.numel for weight, _ in pairs if weight.new is not None)
+    refs = [result.pair.new for result in comparison.results if result.pair.new is not None]
+    n_elements = sum({ref.storage: ref.numel for ref in refs if ref.role in _ROLES}.values())
     counted = sum(
         weight.new.numel for weight, _ in pairs if weight.new is not None and weight.n_zero("new") is not None
     )
@@ -87,7 +88,7 @@ def _summary(pairs: Sequence[tuple[Weight, Seen]]) -> Finding:
         null=_null(totals),
         threshold={"sparse_zero_share": SPARSE},
         threshold_source="convention",
-        coverage=counted / n_elements if n_elements else None,
+        coverage=min(counted / n_elements, 1.0) if n_elements else None,
         message=_message(totals),
     )
 

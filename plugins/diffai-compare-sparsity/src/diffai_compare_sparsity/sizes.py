@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CAUSES = ("removed_tensors", "added_tensors", "shapes", "dtype", "quantization", "tied_storage")
 """What can change the bytes of the tensors; together they are the difference."""
 _PARAMETERS = frozenset({"weights", "adapter"})
+_CODE_BITS = 8
 _NOTHING = "needs tensors: neither side has any"
 
 
@@ -90,8 +91,16 @@ def _parts(old: TensorRef | None, new: TensorRef | None) -> Iterator[tuple[str, 
         if old.numel != new.numel:
             yield "shapes", resized - old.nbytes
         if new.nbytes != resized:
-            quantised = old.quantization is not None or new.quantization is not None
-            yield "quantization" if quantised else "dtype", new.nbytes - resized
+            yield (
+                "quantization" if _is_quantised(old, new) or _is_quantised(new, old) else "dtype",
+                new.nbytes - resized,
+            )
+
+
+def _is_quantised(ref: TensorRef, other: TensorRef) -> bool:
+    """Whether a tensor holds codes: with scales, or integers of a byte or less where the other side has floats."""
+    codes = ref.dtype.kind in ("int", "uint") and ref.dtype.bits <= _CODE_BITS and other.dtype.kind == "float"
+    return codes or ref.quantization is not None
 
 
 def _refs(results: Iterable[PairResult], side: str) -> Iterator[TensorRef]:
@@ -185,12 +194,14 @@ def _message(old: int, new: int, causes: Mapping[str, Cause]) -> str:
     name, cause = max(causes.items(), key=lambda item: item[1].n_bytes / total)
     share = f"{abs(total) / old:.1%} {'smaller' if total < 0 else 'larger'}: " if old else ""
     verb = "took" if total < 0 else "added"
-    most = f"{name.replace('_', ' ')} of {cause.n_tensors:,} tensors {verb} {abs(cause.n_bytes):,}"
+    noun = "tensor" if cause.n_tensors == 1 else "tensors"
+    most = f"{name.replace('_', ' ')} of {cause.n_tensors:,} {noun} {verb} {abs(cause.n_bytes):,}"
     return f"{share}{old:,} -> {new:,} bytes of tensors; {most} bytes"
 
 
 def _table(causes: Mapping[str, Cause], old: int) -> Iterator[str]:
     for name, cause in causes.items():
         if cause.n_tensors:
-            share = f"{cause.n_bytes / old:>+9.1%}" if old else ""
-            yield f"{name.replace('_', ' '):<16} {cause.n_tensors:>7,} tensors {cause.n_bytes:>+20,} bytes {share}"
+            noun = "tensor " if cause.n_tensors == 1 else "tensors"
+            share = f" {cause.n_bytes / old:>+9.1%}" if old else ""
+            yield f"{name.replace('_', ' '):<16} {cause.n_tensors:>7,} {noun} {cause.n_bytes:>+20,} bytes{share}"
