@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from diffai_core.plugin import Artifact, Comparison, PairResult, TensorRef
 
 MAX_WORK = 2e12
-"""Floating-point operations that an analysis may take: a minute or two. Of larger models, evenly spaced layers are
-measured, and the coverage says how much that is. A model of 7 billion parameters is measured whole."""
+"""Floating-point operations that an analysis may take: some minutes of one core. Of larger models, evenly spaced layers
+are measured, and the coverage says how much that is. A model of 7 billion parameters is measured whole."""
 
 
 class LayerPair(NamedTuple):
