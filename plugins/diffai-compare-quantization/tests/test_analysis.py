@@ -263,6 +263,20 @@ def test_a_scheme_is_recommended_only_within_the_users_limit(analyse: Any) -> No
             assert chosen == wanted
 
 
+def test_a_format_in_which_values_overflow_is_not_recommended(analyse: Any) -> None:
+    large = V.copy()
+    large[40, 7] = 7e4
+    summary, _ = analyse({"w": V}, {"w": large}, precision_loss_threshold=1e-3)
+    found = {row["scheme"]: row for row in summary.values["candidates"]}
+    assert (found["float16"]["n_overflow"], found["float16"]["sqnr_db"]) == (1, None)
+    assert found["bfloat16"]["n_overflow"] == 0
+    assert summary.values["recommended"] != "float16"
+    whole = (V * 1024).round()
+    summary, _ = analyse({"w": whole}, {"w": whole}, precision_loss_threshold=1e-3)
+    lossless = {row["scheme"]: row["n_lossless"] for row in summary.values["candidates"]}
+    assert (lossless["float16"], lossless["int4 groups of 32"]) == (1, 0)
+
+
 def test_a_fine_tuned_model_is_not_called_quantised(analyse: Any) -> None:
     summary, flagged = analyse(OLD, {**OLD, "a.weight": W + np.float32(1e-4) * V.reshape(-1)[:256]})
     assert (summary.values["scheme"], summary.values["n_rounded"], flagged) == ("none", 0, {})

@@ -16,6 +16,7 @@ from diffai_compare_quantization.scales import Scales, parts_of, scales_of
 from diffai_compare_quantization.schemes import (
     CANDIDATES,
     Scheme,
+    as_float,
     described,
     gaussian_sqnr,
     rounded,
@@ -51,7 +52,8 @@ class Look:
         bounded: Whether ``errors`` are the least that can be, because the scales of codes are not known.
         rtn_sqnr_db: SQNR of ``scheme`` on sampled rows of OLD, dB.
         outlier_columns: Columns of OLD without which that would be 3 dB more.
-        candidates: SQNR of other schemes on sampled rows of NEW, dB, by name.
+        candidates: SQNR of other schemes on sampled rows of NEW, dB, by name: infinite where nothing is lost, minus
+            infinity where values would become infinite.
         cast: Which rounding makes NEW of OLD.
         origin: Narrower format that holds the sampled values of NEW.
         grid: Grid on which the sampled values of NEW lie.
@@ -67,7 +69,7 @@ class Look:
     bounded: bool = False
     rtn_sqnr_db: float | None = None
     outlier_columns: int = 0
-    candidates: Mapping[str, float | None] = field(default_factory=dict)
+    candidates: Mapping[str, float] = field(default_factory=dict)
     cast: Cast | None = None
     origin: Origin | None = None
     grid: Grid | None = None
@@ -229,17 +231,25 @@ def _absmax(target: Target, side: str, matrix: NDArray[np.float64]) -> float:
     return max(*(abs(float(end)) for end in ends if end is not None), float(np.abs(matrix).max()), 0.0)
 
 
-def _candidates(target: Target, matrix: NDArray[np.float64]) -> dict[str, float | None]:
+def _candidates(target: Target, matrix: NDArray[np.float64]) -> dict[str, float]:
     """Return the SQNR of other schemes on the sampled rows; those with one scale where its range is known."""
     if not matrix.size or not np.isfinite(matrix).all() or not matrix.any():
         return {}
     known = target.extrema is not None or matrix.size == target.new.numel
     absmax = _absmax(target, "new", matrix)
     return {
-        scheme.name: sqnr_of(matrix, rounded(scheme, matrix, absmax))
+        scheme.name: _predicted(scheme, matrix, absmax)
         for scheme in CANDIDATES
         if (known or scheme.per != "tensor" or not scheme.scaled) and _is_narrower(scheme, target.new)
     }
+
+
+def _predicted(scheme: Scheme, matrix: NDArray[np.float64], absmax: float) -> float:
+    """Return the SQNR of rounding: infinite where nothing is lost, minus infinity where values become infinite."""
+    if not scheme.scaled and np.isinf(as_float(np.array([absmax]), scheme.name)).any():
+        return -math.inf
+    found = sqnr_of(matrix, rounded(scheme, matrix, absmax))
+    return math.inf if found is None else found
 
 
 def _is_narrower(scheme: Scheme, ref: TensorRef) -> bool:

@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from diffai_compare_quantization.look import Look
     from diffai_compare_quantization.schemes import Scheme
 
-_LOSSLESS = math.inf
-
 
 def predictions(looks: Sequence[Look]) -> list[dict[str, Any]]:
     """Return what rounding the matrices of NEW to nearest would cost, a row for each scheme that all of them allow.
 
-    Estimated from sampled rows. ``None`` for a SQNR means that nothing is lost.
+    Estimated from sampled rows. A SQNR is ``None`` where nothing is lost, or where values become infinite; how many
+    matrices that is the case for stands beside it.
     """
     matrices = [look for look in looks if look.candidates]
     return [
@@ -32,7 +31,7 @@ def predictions(looks: Sequence[Look]) -> list[dict[str, Any]]:
 
 
 def _row(scheme: Scheme, matrices: Sequence[Look]) -> dict[str, Any]:
-    rated = [(_rating(look, scheme), look.target.key) for look in matrices]
+    rated = [(look.candidates[scheme.name], look.target.key) for look in matrices]
     n_elements = sum(look.target.new.numel for look in matrices)
     refs = [look.target.new for look in matrices]
     n_bits = sum(scheme.bits_per_weight(columns_of(ref), ref.numel) * ref.numel for ref in refs)
@@ -45,20 +44,22 @@ def _row(scheme: Scheme, matrices: Sequence[Look]) -> dict[str, Any]:
         "worst_sqnr_db": _plain(least),
         "worst": worst,
         "n_matrices": len(matrices),
+        "n_lossless": sum(value == math.inf for value, _ in rated),
+        "n_overflow": sum(value == -math.inf for value, _ in rated),
     }
 
 
-def _rating(look: Look, scheme: Scheme) -> float:
-    found = look.candidates[scheme.name]
-    return _LOSSLESS if found is None else found
-
-
 def _plain(value: float) -> float | None:
-    return None if value == _LOSSLESS else value
+    return value if math.isfinite(value) else None
 
 
 def recommended(found: Sequence[Mapping[str, Any]], most_error: float) -> str | None:
     """Return the scheme of fewest bits whose relative error is at most ``most_error`` in every matrix; or ``None``."""
-    least_db = -20 * math.log10(most_error) if most_error > 0 else _LOSSLESS
-    fitting = [row for row in found if row["worst_sqnr_db"] is None or row["worst_sqnr_db"] >= least_db]
+    least_db = -20 * math.log10(most_error) if most_error > 0 else math.inf
+    fitting = [row for row in found if not row["n_overflow"] and _worst(row) >= least_db]
     return min(fitting, key=lambda row: row["bits_per_weight"])["scheme"] if fitting else None
+
+
+def _worst(row: Mapping[str, Any]) -> float:
+    found = row["worst_sqnr_db"]
+    return math.inf if found is None else float(found)
