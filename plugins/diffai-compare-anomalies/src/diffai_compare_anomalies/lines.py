@@ -73,8 +73,8 @@ def _weak(tensor: SideTensor, rows: SideLines) -> Iterator[Flag]:
     """Rows that are far smaller than the others: neurons that weight decay shrank, or that never grew."""
     norms = np.sqrt(rows.sq)
     alive = np.flatnonzero(norms > 0)
-    if len(alive) < _LEAST_LINES or rows.length < _LONG_ROW:
-        return
+    if len(alive) < _LEAST_LINES or rows.length < _LONG_ROW or norms[alive].min() >= _WEAK * norms.max():
+        return  # none is less than half of the median, as a glance at the ends of most matrices tells
     logs = np.log(norms[alive])
     floor = 1 / math.sqrt(2 * rows.length)  # spread of the logarithm that norms of random rows have anyway
     z = robust_z(logs, floor=0.6745 * floor)
@@ -93,6 +93,8 @@ def _outlier_channels(tensor: SideTensor) -> Iterator[Flag]:
         return
     lines, across = (tensor.rows, tensor.columns) if is_transposed(tensor.ref) else (tensor.columns, tensor.rows)
     if lines is None or across is None or min(lines.length, len(lines.max_abs)) < _LEAST_LINES:
+        return
+    if lines.max_abs.max() <= _CHANNEL_FACTOR * lines.max_abs.min():
         return
     middle = float(np.median(lines.max_abs))
     if not middle:
