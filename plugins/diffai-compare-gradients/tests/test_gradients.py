@@ -182,6 +182,23 @@ def test_overflowed_state_is_told_and_left_out(save, findings):
     assert summary.coverage < 1
 
 
+def test_numbers_beyond_float64_and_states_that_do_not_fit_are_no_measurements(tmp_path, findings):
+    def checkpoint(name, first, second):
+        state = {0: {"step": torch.tensor(5.0), "exp_avg": first, "exp_avg_sq": second}}
+        groups = [{"lr": 0.1, "betas": (0.9, 0.999), "params": [0]}]
+        path = tmp_path / name
+        torch.save({"model": {"w": torch.ones(4, 3)}, "optimizer": {"state": state, "param_groups": groups}}, path)
+        return path
+
+    huge = torch.full((4, 3), 1e308, dtype=torch.float64)
+    summary, _ = findings(*[checkpoint("huge.pt", huge, huge)] * 2)
+    assert summary.status == "not_measurable"
+    other = checkpoint("other.pt", torch.rand(5), torch.rand(4, 3))
+    summary, _ = findings(other, other)
+    assert summary.values["rms_grad_new"] > 0
+    assert summary.values["pooled_R_new"] is None
+
+
 def momentum_run(seed):
     torch.manual_seed(seed)
     model = torch.nn.Linear(30, 20)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import enum
 import math
+import sys
+import types
 
 import pytest
 from diffai_lib_training import direction_of, training_of
@@ -56,6 +59,25 @@ def test_saved_arguments_are_settings_and_say_what_is_none(saved):
         "run_name": "identity", "device": "runtime",
     }  # fmt: skip
     assert [(metric.name, metric.value, metric.direction) for metric in found.metrics] == [("metric", 77.3, None)]
+
+
+def test_arguments_saved_as_an_object_are_settings_with_the_values_of_their_enumerations(saved, monkeypatch):
+    torch = pytest.importorskip("torch")
+    module = types.ModuleType("transformers.training_args")
+    names = {"__module__": module.__name__}
+    module.TrainingArguments = type("TrainingArguments", (), names)
+    module.SchedulerType = enum.Enum("SchedulerType", {"COSINE": "cosine"}, module=module.__name__)
+    monkeypatch.setitem(sys.modules, "transformers", types.ModuleType("transformers"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    arguments = module.TrainingArguments()
+    vars(arguments).update(learning_rate=5e-4, output_dir="/x", lr_scheduler_type=module.SchedulerType.COSINE)
+    found = training_of(saved({"training_args": arguments, "w": torch.ones(2)}))
+    assert {setting.name: (setting.value, setting.kind) for setting in found.hyperparameters} == {
+        "learning_rate": (5e-4, "hyperparameter"),
+        "output_dir": ("/x", "path"),
+        "lr_scheduler_type": ("cosine", "hyperparameter"),
+    }
+    assert [rate.value for rate in found.learning_rates] == [5e-4]
 
 
 def test_lightning_keeps_hyperparameters_steps_and_the_direction_of_its_monitor(saved):

@@ -10,7 +10,7 @@ from diffai_compare_gradients.depth import Outlier, depth_profile, largest_ratio
 from diffai_compare_gradients.dumps import dumped
 from diffai_compare_gradients.moments import Gradient, SideState, gradient_of, pooled_ratio, snr, state_of
 from diffai_compare_gradients.rows import UnseenRows, unseen_rows
-from diffai_compare_gradients.sums import SideSums
+from diffai_compare_gradients.sums import SideSums, exact_sum
 from diffai_compare_gradients.wording import not_measurable, why_not
 from diffai_core.plugin import Finding, shown
 
@@ -123,7 +123,7 @@ def _answers(side: Side) -> dict[str, Any]:
     known = [gradient for gradient in side.gradients if gradient.sum_v is not None]
     answers: dict[str, Any] = dict(side.dump)
     if known:
-        total, n = math.fsum(g.sum_v or 0.0 for g in known), sum(g.n for g in known)
+        total, n = exact_sum(g.sum_v or 0.0 for g in known), sum(g.n for g in known)
         ratio = pooled_ratio(known)
         answers |= {
             "rms_grad": math.sqrt(max(total, 0.0)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from diffai_compare_gradients.sums import exact_sum
+
 if TYPE_CHECKING:
     from diffai_compare_gradients.sums import SideSums
     from diffai_core.plugin import Comparison
@@ -23,7 +25,7 @@ def dumped(comparison: Comparison, sums: SideSums, side: str) -> dict[str, Any]:
         return {}
     sums.measure(refs)
     measured = [sums.of(ref) for ref in refs]
-    squares = math.fsum(one.squares for one in measured if math.isfinite(one.squares))
+    squares = exact_sum(one.squares for one in measured if math.isfinite(one.squares))
     return {
         "grad_norm": math.sqrt(squares),
         "n_gradients": len(refs),

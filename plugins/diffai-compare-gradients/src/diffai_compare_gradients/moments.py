@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from diffai_lib_training import training_of
 
+from diffai_compare_gradients.sums import exact_sum
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -159,12 +161,17 @@ def _sources(optimizer: Optimizer) -> Iterator[Source]:
             state,
             optimizer,
             _real(second),
-            _real(state.tensors.get("exp_avg")),
+            _beside(second, _real(state.tensors.get("exp_avg"))),
             _real(state.tensors.get("momentum_buffer")) if second is None else None,
             state.step(),
             betas[0] if betas else None,
             beta2 if isinstance(beta2, float) else None,
         )
+
+
+def _beside(second: TensorRef | None, first: TensorRef | None) -> TensorRef | None:
+    """Return the first moment, unless it is not of the shape of the second and so of another parameter."""
+    return first if second is None or first is None or first.shape == second.shape else None
 
 
 def _real(ref: TensorRef | None) -> TensorRef | None:
@@ -179,7 +186,8 @@ class Gradient:
         source: The state it is told from.
         n: Elements behind it.
         n_not_finite: Elements of the state that are NaN or infinite, which are left out.
-        sum_v: Σv̂, the sum of the mean squared gradients; ``None`` if it cannot be corrected for the first steps.
+        sum_v: Σv̂, the sum of the mean squared gradients; ``None`` if it cannot be corrected for the first steps or is
+            beyond float64.
         sum_m2: Σm̂²; ``None`` likewise.
         never_updated: Whether no gradient but 0 ever reached any element.
     """
@@ -239,19 +247,23 @@ def gradient_of(source: Source, sums: SideSums) -> Gradient:
         source,
         second.n_finite * columns,
         second.n - second.n_finite + (0 if first is None else first.n - first.n_finite),
-        None if correction2 is None else second.total * columns / correction2,
-        None if first is None or correction1 is None else first.squares / correction1**2,
+        None if correction2 is None else _finite(second.total * columns / correction2),
+        None if first is None or correction1 is None else _finite(first.squares / correction1**2),
         second.n > 0 and second.n_zero == second.n,
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # beyond float64
 
 
 def pooled_ratio(gradients: Sequence[Gradient]) -> float | None:
     """Return Σm̂²/Σv̂ over all gradients that have both; ``None`` if there are none."""
     both = [(g.sum_m2, g.sum_v) for g in gradients if g.sum_m2 is not None and g.sum_v is not None]
-    total = math.fsum(v for _, v in both)
-    if not total > 0 or not all(math.isfinite(m) for m, _ in both):
+    total = exact_sum(v for _, v in both)
+    if not 0 < total < math.inf:
         return None
-    return math.fsum(m for m, _ in both) / total
+    return exact_sum(m for m, _ in both) / total
 
 
 def snr(ratio: float | None, null: float | None) -> float | None:

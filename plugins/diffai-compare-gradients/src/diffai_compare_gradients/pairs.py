@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from diffai_compare_gradients.moments import Source, gradient_of, state_of
-from diffai_compare_gradients.sums import SideSums, dot_of
+from diffai_compare_gradients.sums import SideSums, dot_of, exact_sum
 from diffai_compare_gradients.wording import not_measurable, why_not
 from diffai_core.plugin import Finding, Relation
 
@@ -50,7 +50,9 @@ class Pair:
     @property
     def ratio(self) -> float | None:
         """Size in NEW over size in OLD."""
-        return None if not self.size_old or self.size_new is None else self.size_new / self.size_old
+        if not self.size_old or self.size_new is None or not math.isfinite(self.size_old + self.size_new):
+            return None
+        return self.size_new / self.size_old
 
     def row(self) -> dict[str, Any]:
         """Return the pair as a row of a table; unrelated directions have a cosine of 0 ± 1/√n."""
@@ -88,8 +90,8 @@ def _missing(comparison: Comparison, old: SideState, new: SideState) -> str:
 
 def _summary(pairs: list[Pair], old: SideState, new: SideState) -> Finding:
     sized = [pair for pair in pairs if pair.size_old is not None and pair.size_new is not None]
-    size_old = math.sqrt(math.fsum((pair.size_old or 0.0) ** 2 for pair in sized))
-    size_new = math.sqrt(math.fsum((pair.size_new or 0.0) ** 2 for pair in sized))
+    size_old = math.sqrt(exact_sum((pair.size_old or 0.0) ** 2 for pair in sized))
+    size_new = math.sqrt(exact_sum((pair.size_new or 0.0) ** 2 for pair in sized))
     known = [pair for pair in pairs if pair.cos is not None]
     cosines = sorted(pair.cos for pair in known if pair.cos is not None)
     n = sum(pair.n for pair in pairs)
@@ -99,9 +101,9 @@ def _summary(pairs: list[Pair], old: SideState, new: SideState) -> Finding:
         level="info",
         values={
             "cos": _cos(
-                math.fsum(pair.dot for pair in known),
-                math.fsum(pair.squares_old for pair in known),
-                math.fsum(pair.squares_new for pair in known),
+                exact_sum(pair.dot for pair in known),
+                exact_sum(pair.squares_old for pair in known),
+                exact_sum(pair.squares_new for pair in known),
             ),
             "rms_grad_ratio": size_new / size_old if size_old else None,
             "rms_grad_old": size_old if sized else None,

@@ -115,14 +115,19 @@ def sums_of(ref: TensorRef) -> Sums:
         n, n_finite = n + len(values), n_finite + int(finite.sum())
         n_zero += int((values == 0).sum())
         kept = values if finite.all() else values[finite]
-        totals.append(float(kept.sum()))
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
+            totals.append(float(kept.sum()))
             squares.append(float((kept * kept).sum()))
-    return Sums(n, n_finite, n_zero, math.fsum(totals), _sum(squares))
+    return Sums(n, n_finite, n_zero, exact_sum(totals), exact_sum(squares))
 
 
-def _sum(values: list[float]) -> float:
-    return math.inf if math.inf in values else math.fsum(values)
+def exact_sum(values: Iterable[float]) -> float:
+    """Return the sum without rounding in between; infinite or NaN where it is beyond float64."""
+    known = list(values)
+    try:
+        return math.fsum(known)
+    except (OverflowError, ValueError):  # of finite numbers, or of infinities of both signs
+        return sum(known)
 
 
 def as_floats(block: NDArray[Any]) -> NDArray[Any]:
@@ -141,9 +146,9 @@ def dot_of(refs: tuple[TensorRef, TensorRef]) -> float:
     for a, b in zip(left, right, strict=True):
         first, second = as_floats(a), as_floats(b)
         both = np.isfinite(first) & np.isfinite(second)
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             parts.append(float((first[both] * second[both]).sum()))
-    return math.fsum(parts) if all(map(math.isfinite, parts)) else math.nan
+    return exact_sum(parts)
 
 
 class RowSums(NamedTuple):

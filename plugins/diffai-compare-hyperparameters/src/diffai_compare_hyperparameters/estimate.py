@@ -76,7 +76,15 @@ def normal_sums(step: Step) -> Normal:
             keep = np.isfinite(u) & np.isfinite(d)
             u, d, t = u[keep], d[keep], old[keep]
             parts.append(tuple(float((a * b).sum()) for a, b in ((u, u), (u, t), (t, t), (u, d), (t, d), (d, d))))
-    return Normal(*(math.fsum(column) for column in zip(*parts, strict=True))) if parts else Normal(*[0.0] * 6)
+    return Normal(*map(_sum, zip(*parts, strict=True))) if parts else Normal(*[0.0] * 6)
+
+
+def _sum(values: Sequence[float]) -> float:
+    """Return the sum without rounding in between; not finite where it is beyond float64."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return sum(values)
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,7 @@ def _one_step(
 
 
 def _solve(group: int, parts: Sequence[Normal], *, decoupled: bool) -> Estimate | None:
-    s = Normal(*(math.fsum(column) for column in zip(*parts, strict=True)))
+    s = Normal(*map(_sum, zip(*parts, strict=True)))
     if not all(map(math.isfinite, s)) or s.uu <= 0 or s.dd <= 0:
         return None
     determinant = s.uu * s.tt - s.ut**2

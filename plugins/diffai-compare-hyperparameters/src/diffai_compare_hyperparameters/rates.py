@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def _summary(comparison: Comparison, old: Side, new: Side, found: Sequence[Estim
     values: dict[str, Any] = {
         "lr_old": old.rate,
         "lr_new": new.rate,
-        "lr_ratio": new.rate / old.rate if old.rate and new.rate is not None else None,
+        "lr_ratio": _ratio(old.rate, new.rate),
         "pattern_old": old.pattern,
         "pattern_new": new.pattern,
         "max_rel_error_old": _worst(old),
@@ -124,6 +125,12 @@ def _summary(comparison: Comparison, old: Side, new: Side, found: Sequence[Estim
         null={"lr_ratio": 1.0, "max_rel_error_new": 0.0},
         message=_message(old, new, found),
     )
+
+
+def _ratio(old: float | None, new: float | None) -> float | None:
+    if not old or new is None or not math.isfinite(old) or not math.isfinite(new):
+        return None
+    return new / old
 
 
 def _details(side: Side) -> dict[str, Any]:
