@@ -277,6 +277,17 @@ def test_a_format_in_which_values_overflow_is_not_recommended(analyse: Any) -> N
     assert (lossless["float16"], lossless["int4 groups of 32"]) == (1, 0)
 
 
+def test_tables_fit_80_columns_and_begin_with_the_worst(analyse: Any, quantised: Any) -> None:
+    name = "model." * 30 + "weight"
+    summary, _ = analyse(
+        {name: V, "a": W}, quantised({name: _rounded(V, INT4), "a": _rounded(W)}, "int8_scaled", 8, axis=0)
+    )
+    assert max(map(len, summary.detail)) <= 80
+    assert f"{_rows(summary)[name]['sqnr_db']:.1f}" in summary.detail[1]
+    schemes = [line.split("  ")[0] for line in analyse({"b": V}, {"b": V})[0].detail[1:]]
+    assert schemes == [scheme.name for scheme in CANDIDATES]
+
+
 def test_a_fine_tuned_model_is_not_called_quantised(analyse: Any) -> None:
     summary, flagged = analyse(OLD, {**OLD, "a.weight": W + np.float32(1e-4) * V.reshape(-1)[:256]})
     assert (summary.values["scheme"], summary.values["n_rounded"], flagged) == ("none", 0, {})

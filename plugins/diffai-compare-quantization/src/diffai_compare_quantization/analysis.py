@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffai_compare_quantization.judge import BELOW_NULL_DB, compensates, flags_of, median
+from diffai_compare_quantization.tables import candidate_lines, worst_lines
 from diffai_compare_quantization.targets import ANALYSED, targets
 from diffai_core.plugin import Finding
 
@@ -123,15 +124,17 @@ def _summary(
     limit: dict[str, Any] = {"threshold": {"gain_vs_gaussian_db": -BELOW_NULL_DB}, "threshold_source": "calibrated"}
     if most_error is not None:
         limit = {"threshold": {"relative_error": most_error}, "threshold_source": "user"}
+    values = _values(looks, coarser, flags, most_error)
     bounded = bool(rated) and all(look.bounded for look in rated)
     return Finding(
         "quantization_analysis",
         status="bounded" if bounded else "measured",
         level="info",
-        values=_values(looks, coarser, flags, most_error),
+        values=values,
         null={"sqnr_db": median(nulls)} if nulls else None,
         coverage=_coverage(comparison, looks),
         message=_message(looks, coarser),
+        detail=(*worst_lines(coarser), *candidate_lines(values.get("candidates", ()))),
         **limit,
     )
 
