@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffai_lib_layers import facts_of, place
 
 from diffai_compare_attention.layouts import HeadCount
-from diffai_core.plugin import UsageError
+from diffai_core.plugin import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,11 +54,11 @@ def head_sources(side: Artifact, refs: Iterable[TensorRef], options: Mapping[str
     """Return what the files of one side and the user say.
 
     Raises:
-        UsageError: If a number of heads on the command line is negative.
+        PluginError: If a number of heads on the command line is negative.
     """
     n_heads, n_kv_heads = options["num_heads"], options["num_kv_heads"]
     if n_heads < 0 or n_kv_heads < 0 or (n_kv_heads and not n_heads):
-        raise UsageError("--num-heads must be at least 1, and --num-kv-heads goes with it")
+        raise PluginError("--num-heads must be at least 1, and --num-kv-heads goes with it")
     facts = facts_of(side)
     stated = [facts.n_heads, facts.n_kv_heads, facts.head_dim]
     numbers = [fact.value if fact is not None and isinstance(fact.value, int) else 0 for fact in stated]

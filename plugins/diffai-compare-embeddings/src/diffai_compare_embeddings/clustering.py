@@ -17,7 +17,7 @@ from diffai_compare_embeddings.kmeans import Clusters, k_means, silhouette
 from diffai_compare_embeddings.reading import evenly_spaced
 from diffai_compare_embeddings.samples import sample
 from diffai_compare_embeddings.tables import Tables, embeddings, missing
-from diffai_core.plugin import Finding, UsageError
+from diffai_core.plugin import Finding, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,11 +52,11 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
     """Yield one summary of the largest embedding; ``tables`` has a record for each.
 
     Raises:
-        UsageError: If the number of clusters is 1 or negative.
+        PluginError: If the number of clusters is 1 or negative.
     """
     k = options["n_clusters"]
     if k < 0 or k == 1:
-        raise UsageError(f"--n-clusters {k}: must be at least 2")
+        raise PluginError(f"--n-clusters {k}: must be at least 2")
     found = embeddings(comparison)
     measured = comparison.map(partial(_measured, k=k), found.tables, nbytes=lambda table: table.nbytes)
     records = [record for record in measured if record is not None]
