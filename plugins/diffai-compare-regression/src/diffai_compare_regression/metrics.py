@@ -173,19 +173,20 @@ def _single(metrics: Iterable[MetricValue]) -> dict[str, MetricValue]:
 
 
 def _values_of(side: Artifact, comparison: Comparison, said: Mapping[str, Direction]) -> list[MetricValue]:
-    from diffai_lib_training import training_of
+    from diffai_lib_training.metrics import find_histories, find_metrics
     from diffai_lib_training.training import is_learning_rate
 
-    training = training_of(side, comparison.keys.keeps)
-    errors = _standard_errors(side) if training.metrics else {}
+    keeps = comparison.keys.keeps
+    metrics = [metric for metric in find_metrics(side.tree) if keeps(metric.path)]
+    errors = _standard_errors(side) if metrics else {}
     found = [
         MetricValue(metric.name, metric.path, metric.value, _direction(metric, said), errors.get(metric.path))
-        for metric in training.metrics
+        for metric in metrics
     ]
     found += [
         MetricValue(history.name, history.path, history.values[-1], _direction(history, said), is_log=True)
-        for history in training.histories
-        if not is_learning_rate(history.name)
+        for history in find_histories(side.tree)
+        if keeps(history.path) and not is_learning_rate(history.name)
     ]
     return [*found, *_from_metadata(side, comparison, said)]
 
@@ -216,18 +217,19 @@ def _direction(metric: Any, said: Mapping[str, Direction]) -> Direction | None:
 
 def _dicts(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every dict of a tree with its path, one that is shared once; a tree that is too large not to its end."""
-    from diffai_lib_training.tree import Entry, children
+    from diffai_lib_training.tree import below
 
-    waiting = [Entry("", dict(tree))]
+    waiting: list[tuple[str, Any]] = [("", dict(tree))]
     seen: set[int] = set()
-    for entry in waiting:
-        if isinstance(entry.value, dict):
-            yield entry.path, entry.value
-        for _, child in children(entry):
-            is_new = isinstance(child.value, dict | list | tuple) and id(child.value) not in seen
+    for path, value in waiting:
+        is_dict = isinstance(value, dict)
+        if is_dict:
+            yield path, value
+        for key, child in value.items() if is_dict else enumerate(value):
+            is_new = isinstance(child, dict | list | tuple) and id(child) not in seen
             if is_new and len(waiting) < _MOST_PLACES:
-                seen.add(id(child.value))
-                waiting.append(child)
+                seen.add(id(child))
+                waiting.append((below(path, str(key)) if is_dict else f"{path}[{key}]", child))
 
 
 def _standard_errors(side: Artifact) -> dict[str, float]:
@@ -236,6 +238,8 @@ def _standard_errors(side: Artifact) -> dict[str, float]:
 
     found: dict[str, float] = {}
     for path, values in _dicts(side.tree):
+        if not any("std" in str(key) or "standard" in str(key) or "_se" in str(key) for key in values):
+            continue
         for key in values:
             stem, comma, rest = str(key).partition(",")
             for form in _ERROR_NAMES:
