@@ -23,5 +23,5 @@ class Effort(NamedTuple):
     full: bool
 
 
-SAMPLE = Effort(side=48, rank_side=96, most=8, elements=1 << 18, full=False)
+SAMPLE = Effort(side=48, rank_side=96, most=6, elements=1 << 18, full=False)
 FULL = Effort(side=512, rank_side=512, most=1 << 30, elements=1 << 26, full=True)

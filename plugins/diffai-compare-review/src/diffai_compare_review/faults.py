@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from diffai_compare_review.survey import elements_of
 from diffai_core.plugin import FileTensor
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ class Flips(NamedTuple):
 _MOST_PLACES = 20
 
 
-def bit_flips(changed: Sequence[PairResult], n_elements: int) -> Flips | None:
+def bit_flips(changed: Sequence[PairResult], model: Sequence[PairResult]) -> Flips | None:
     """Return the changed elements if they are few and nearly all differ in one bit."""
     n_changed = sum(result.statistics["changes"].n_changed for result in changed if "changes" in result.statistics)
-    if not 0 < n_changed <= min(max(MOST_SHARE * n_elements, 1), _MOST_CHANGED):
+    if not 0 < n_changed <= _MOST_CHANGED or n_changed > max(MOST_SHARE * elements_of(model), 1):
         return None
     n_looked = n_one_bit = 0
     n_left = _MOST_READ

@@ -68,7 +68,7 @@ def _first_of(names: Sequence[Name]) -> Name | None:
 def _values(survey: Survey, effort: Effort) -> Name | None:
     if not survey.changed:
         return None
-    flips = bit_flips(survey.changed, elements_of(survey.model))
+    flips = bit_flips(survey.changed, survey.model)
     if flips is not None and not survey.added and not survey.removed and not survey.reshaped:
         found = [
             evidence("one_bit_share", flips.one_bit_share, null=0.0004, threshold=ONE_BIT, source="calibrated"),
@@ -122,11 +122,13 @@ def _other_architecture(
     odd = [result for result in survey.reshaped if result.pair.key not in shapes]
     lone_old = elements([*removed, *(result.pair.old for result in odd if result.pair.old is not None)])
     lone_new = elements([*added, *(ref_of(result) for result in odd)])
+    if not (lone_old or lone_new):
+        return None
     total_old = elements(result.pair.old for result in survey.model if result.pair.old is not None)
     total_new = elements(result.pair.new for result in survey.model if result.pair.new is not None)
     shared = min(1 - lone_old / max(total_old, 1), 1 - lone_new / max(total_new, 1))
     adapters = added and all(_is_adapter(ref) for ref in added) and not removed and not odd
-    if shared >= _SAME_ARCHITECTURE or adapters or not (lone_old or lone_new):
+    if shared >= _SAME_ARCHITECTURE or adapters:
         return None
     kin = _kin(survey, added, removed, effort)
     if kin is not None:

@@ -20,7 +20,7 @@ def diffai_comparators() -> Iterable[ComparatorSpec]:
         default=True,
         needs=("changes", "moments", "extrema"),
         stage="judge",
-        second_look="at most 96 rows and columns of 8 changed tensors",
+        second_look="at most 96 rows and columns of 6 changed tensors",
     )
     statistics = ("changes", "moments", "extrema")
     yield ComparatorSpec(

@@ -273,7 +273,7 @@ def _which(survey: Survey, kept: Sequence[PairResult]) -> Which:
     changed = [result.pair.key for result in survey.changed]
     unchanged = [result.pair.key for result in kept]
     which = which_changed(changed, unchanged)
-    if which.name != "listed":
+    if which.name != "listed" or len(unchanged) > len(changed):
         return which
     others = ranges(unchanged, changed)
     return Which("all but", f"all but {others}") if len(others) + 8 < len(which.text) else which

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,17 +72,16 @@ def _is_embedding(key: str) -> bool:
 
 def _last_blocks(changed: Sequence[str], unchanged: Sequence[str]) -> str:
     """Return ``last blocks`` if exactly the last blocks of one stack changed, and nothing before them."""
-    places = [place(key) for key in changed]
-    stacks = {where.prefix for where in places if where.block is not None}
-    others = [where for where in places if where.block is None]
-    if len(stacks) != 1 or any(where.role not in {"head", "norm"} for where in others):
+    numbered = [_numbered(key) for key in changed]
+    stacks = {one.stem for one in numbered if one.number is not None}
+    roles = {place(one.stem).role for one in numbered if one.number is None} if len(stacks) == 1 else set()
+    if len(stacks) != 1 or roles - {"head", "norm"}:
         return ""
-    stack = next(iter(stacks))
-    touched = {where.block for where in places if where.block is not None}
-    whole = {where.block for where in map(place, unchanged) if where.prefix == stack and where.block is not None}
+    touched = {one.number for one in numbered if one.number is not None}
+    whole = {one.number for one in map(_numbered, unchanged) if one.stem in stacks and one.number is not None}
     if not whole or whole & touched or min(touched) <= max(whole):
         return ""
-    return "last blocks and head" if any(where.role == "head" for where in others) else "last blocks"
+    return "last blocks and head" if "head" in roles else "last blocks"
 
 
 def ranges(changed: Sequence[str], unchanged: Iterable[str]) -> str:
@@ -102,12 +102,14 @@ def joined(items: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(items[:-1]), items[-1]))) if items else ""
 
 
+_NUMBER = re.compile(r"\.(\d+)(?=\.|$)")
+
+
 def _numbered(key: str) -> _Numbered:
-    words = key.split(".")
-    for at, word in enumerate(words):
-        if word.isdigit() and at:
-            return _Numbered(".".join(words[:at]), int(word), ".".join(words[at + 1 :]))
-    return _Numbered(key, None, "")
+    found = _NUMBER.search(key)
+    if found is None:
+        return _Numbered(key, None, "")
+    return _Numbered(key[: found.start()], int(found[1]), key[found.end() + 1 :])
 
 
 def _blocks(changed: Sequence[str], unchanged: Sequence[str]) -> list[str]:
@@ -160,10 +162,11 @@ def _spans(numbers: Iterable[int]) -> str:
 
 def _modules(changed: Sequence[str], unchanged: Sequence[str]) -> list[str]:
     """Return modules of which all tensors changed, and the other names as they are."""
-    kept = {module for key in unchanged for module in _above(key)}
+    plain = [key for key in changed if _numbered(key).number is None]
+    kept = {module for key in unchanged for module in _above(key)} if plain else set()
     counts = Counter(module for key in changed for module in _above(key))
     told: dict[str, None] = {}
-    for key in (key for key in changed if _numbered(key).number is None):
+    for key in plain:
         whole = next((module for module in _above(key) if module not in kept), None)
         told[whole if whole is not None and counts[whole] > 1 else key] = None
     return list(told)
