@@ -193,7 +193,7 @@ def spread(length: int, count: int) -> list[int]:
 
     Example:
         >>> spread(100, 4)
-        [15, 30, 61, 96]
+        [15, 30, 71, 86]
     """
     if length <= count:
         return list(range(length))
