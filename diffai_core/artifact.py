@@ -129,6 +129,9 @@ class TensorRef(ABC):
         flat = np.concatenate(blocks) if blocks else np.empty(0, self.dtype.numpy)
         return flat.reshape(self.shape)
 
+    def forget(self) -> None:  # noqa: B027 - most tensors have nothing to let go
+        """Let the memory go that the file takes after :meth:`read`; arrays that were read stay as they are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileTensor(TensorRef):
@@ -155,13 +158,18 @@ class FileTensor(TensorRef):
         for start in range(0, self.numel, step):
             count = min(step, self.numel - start)
             begin = self.offset + self.dtype.nbytes(start)
-            view = self.file.map()[begin : begin + self.dtype.nbytes(count)]
-            yield decode(view, self.dtype, count)
+            n_bytes = self.dtype.nbytes(count)
+            yield decode(self.file.map()[begin : begin + n_bytes], self.dtype, count)
+            self.file.forget(begin, n_bytes)
 
     def read(self) -> NDArray[Any]:
         """Return a read-only view of the mapped file (a new array for types smaller than a byte)."""
         view = self.file.map()[self.offset : self.offset + self.nbytes]
         return decode(view, self.dtype, self.numel).reshape(self.shape)
+
+    def forget(self) -> None:
+        """See :meth:`TensorRef.forget`."""
+        self.file.forget(self.offset, self.nbytes)
 
 
 @dataclass(frozen=True, kw_only=True)

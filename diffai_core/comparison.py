@@ -66,6 +66,15 @@ class Comparison:
         known = list(items)
         sizes = [0 if nbytes is None else nbytes(item) for item in known]
         self.meter.expect(sum(sizes))
-        for size, result in zip(sizes, self.mapper(function, known), strict=True):
+        for item, size, result in zip(known, sizes, self.mapper(function, known), strict=True):
             self.meter.add(size)
+            _forget(item)
             yield result
+
+
+def _forget(item: Any) -> None:
+    """Let the memory go that the files of an item take: of a tensor, a pair, or several of them."""
+    for part in item if isinstance(item, (tuple, list)) else (item,):
+        forget = getattr(part, "forget", None)
+        if forget is not None:
+            forget()

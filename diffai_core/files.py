@@ -205,6 +205,14 @@ class DataFile:
             del descriptor
         return found
 
+    def forget(self, offset: int, n_bytes: int) -> None:
+        """Let the memory go that a map of these bytes takes; they are read again where they are needed again."""
+        if self._map is None or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        begin, stop = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, offset + n_bytes
+        if begin < stop:
+            self._map.madvise(mmap.MADV_DONTNEED, begin, stop - begin)
+
     def check_unchanged(self) -> None:
         """Make sure that the file is still what was opened.
 

@@ -60,6 +60,12 @@ class TensorPair:
         """Whether both sides are there under different names."""
         return self.old is not None and self.new is not None and self.old.name != self.new.name
 
+    def forget(self) -> None:
+        """Let the memory go that the files of both take; see :meth:`TensorRef.forget`."""
+        for ref in (self.old, self.new):
+            if ref is not None:
+                ref.forget()
+
 
 @dataclass(frozen=True)
 class PairResult:
