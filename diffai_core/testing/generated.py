@@ -32,6 +32,7 @@ DEVELOPMENT_TOOLS = (
     "import-linter>=2,<3",
     "joblib>=1.5,<2",
     "jsonschema>=4.18,<5",
+    "markdown-it-py>=4,<5",
     "msgpack>=1.1,<2",
     "mypy>=2.4,<2.5",
     "onnx>=1.23,<1.24",
