@@ -257,6 +257,22 @@ def test_a_tensor_that_exploded_between_the_sides_is_found_without_peers() -> No
     assert between(new, old)["a.weight", "rms_jump"].values["value"] == pytest.approx(0.01, rel=1e-5)
 
 
+@pytest.mark.parametrize("factor", [85, 1 / 85])
+def test_a_model_that_exploded_as_a_whole_is_said_to_have_done_so_and_no_tensor_that_grew_less_is_blamed(
+    factor: float,
+) -> None:
+    old = model(30)
+    less = [name for name in old if "norm" in name]
+    new = {name: (w * (1 if name in less else factor)).astype("f4") for name, w in old.items()}
+    found = between(old, new)
+    jump = found["", "model_rms_jump"]
+    assert jump.values["value"] == pytest.approx(factor, rel=1e-5)
+    assert jump.values["n_jumped"] == len(old) - len(less)
+    assert jump.level == "warning"
+    assert not [key for key in found if key[1] == "rms_jump"]
+    assert ("", "model_rms_jump") not in between(old, moved(old))
+
+
 def test_a_float16_tensor_near_its_limit_and_subnormal_weights_are_found() -> None:
     rng = np.random.default_rng(19)
     old = {name: rng.standard_normal((32, 32)).astype(np.float16) for name in ("a.weight", "b.weight")}

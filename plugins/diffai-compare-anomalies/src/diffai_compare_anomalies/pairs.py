@@ -16,6 +16,8 @@ from diffai_core.plugin import Relation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from diffai_core.plugin import Comparison, PairResult
 
 _FEW_CHANGED = 1e-4
@@ -94,7 +96,7 @@ def _still(parameters: Sequence[PairResult]) -> Iterator[Flag]:
 
 
 def _jumps(parameters: Sequence[PairResult]) -> Iterator[Flag]:
-    """Tensors whose size changed unlike that of the others, and by a factor that no training step makes."""
+    """The model, or tensors unlike the others in it, whose size changed by a factor that no training step makes."""
     logs = {}
     for result in parameters:
         moments = result.statistics.get("moments")
@@ -106,11 +108,25 @@ def _jumps(parameters: Sequence[PairResult]) -> Iterator[Flag]:
     z = robust_z(values, floor=_RESOLUTION)
     threshold = family_wise_threshold(len(values)) if enough else 0.0
     middle = float(np.median(values)) if enough else 0.0
+    if abs(middle) >= math.log(_JUMP):
+        yield _model_jump(values, math.exp(middle))
     for (key, value), score in zip(logs.items(), z.tolist(), strict=True):
-        if abs(value - middle) < math.log(_JUMP) or abs(score) <= threshold:
+        if min(abs(value), abs(value - middle)) < math.log(_JUMP) or abs(score) <= threshold:
             continue
         ratio = math.exp(value)
         message = f"its root mean square is {ratio:.3g} times that of OLD"
         message += f", of the others {math.exp(middle):.3g} times" if enough else ""
         more = {"z": score, "median_ratio": math.exp(middle)} if enough else {}
         yield Flag(key, "rms_jump", ratio, message, 1.0, _JUMP, "convention", more=more)
+
+
+def _model_jump(logs: NDArray[np.float64], ratio: float) -> Flag:
+    """Return the flag of a model that changed its size as a whole, which no comparison among its tensors shows."""
+    n = int(np.count_nonzero(np.abs(logs) >= math.log(_JUMP)))
+    verb = "exploded" if ratio > 1 else "collapsed"
+    message = (
+        f"the model as a whole {verb}: the median parameter tensor has {ratio:.3g} times the root mean square"
+        f" of OLD, and {n:,} of {len(logs):,} changed {_JUMP:g}-fold or more"
+    )
+    more = {"n_jumped": n, "n_compared": len(logs)}
+    return Flag("", "model_rms_jump", ratio, message, 1.0, _JUMP, "convention", more=more)
