@@ -19,11 +19,11 @@ def compare(comparison: Comparison, _options: Mapping[str, Any]) -> Iterator[Fin
     """Yield the name of the change; nothing where nothing changed that has one."""
     name = name_change(comparison, SAMPLE)
     if name is not None:
-        yield finding_of(name, "named_change")
+        yield finding_of(name, "named_change", selected=comparison.keys.active)
 
 
-def finding_of(name: Name, kind: str) -> Finding:
-    """Return the finding that tells a name."""
+def finding_of(name: Name, kind: str, *, selected: bool = False) -> Finding:
+    """Return the finding that tells a name; of ``selected`` keys it holds for them alone."""
     sampled = "estimated" if name.sampled else "measured"
     return Finding(
         kind,
@@ -32,6 +32,6 @@ def finding_of(name: Name, kind: str) -> Finding:
         values={"change": name.change, **name.details, "evidence": [dict(item) for item in name.evidence]},
         null={item["measure"]: item["null"] for item in name.evidence if item["null"] is not None} or None,
         coverage=name.coverage,
-        message=name.text,
+        message=f"{name.text}; in the selection" if selected else name.text,
         detail=name.lines,
     )

@@ -35,7 +35,7 @@ def change_summary(comparison: Comparison, _options: Mapping[str, Any]) -> Itera
             "change_summary", level="info", values={"change": "none"}, coverage=1.0, message=_nothing(comparison)
         )
         return
-    found = finding_of(name, "change_summary")
+    found = finding_of(name, "change_summary", selected=comparison.keys.active)
     survey = Survey(comparison)
     counts = {
         "changed_parameters": elements_of([*survey.changed, *survey.reshaped]),

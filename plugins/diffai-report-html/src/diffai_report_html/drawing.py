@@ -97,7 +97,7 @@ def _bin(low: Any, high: Any) -> str:
 
 def _outlines(chart: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Yield an outline for each side: density, so that bins of other widths compare."""
-    bins = [row for row in rows if len(row) >= 4 and all(map(is_finite, row[:4])) and row[1] > row[0]]  # noqa: PLR2004
+    bins = [row for row in rows if len(row) >= 4 and all(map(is_finite, row[:4])) and row[1] > row[0]]  # noqa: PLR2004 - low, high, and a height for each side
     if not bins:
         return
     heights = [[row[column] / (row[1] - row[0]) for row in bins] for column in (2, 3)]
