@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from diffai_core.dtypes import DType, decode
+from diffai_core.rows import from_file, from_pieces, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from diffai_core.files import DataFile
     from diffai_core.findings import NotCompared
     from diffai_core.graph import Graph
+    from diffai_core.rows import Indices
 
+_PIECE = 1 << 20
+"""Bytes that are decoded at once where rows are looked for."""
 Role = Literal["weights", "adapter", "optimizer", "gradients", "ema", "buffers"]
 """What a tensor is for. An adapter is what fine-tuning added to a layer (LoRA and its like)."""
 
@@ -129,6 +133,30 @@ class TensorRef(ABC):
         flat = np.concatenate(blocks) if blocks else np.empty(0, self.dtype.numpy)
         return flat.reshape(self.shape)
 
+    def read_rows(self, rows: Indices, columns: Indices | None = None) -> NDArray[Any]:
+        """Return some rows of the first dimension; memory and reads grow with what is asked for, not with the tensor.
+
+        A sample is read this way and not through :meth:`read`: a map keeps large pieces of the file around each row.
+        A tensor that its loader decodes is decoded up to the last row.
+
+        Args:
+            rows: Indices in any order; of a scalar, its only row is 0.
+            columns: Of each row, these elements (indices into the row, flattened); all if not given.
+
+        Returns:
+            A new array of shape ``(len(rows), *shape[1:])``, or ``(len(rows), len(columns))``.
+
+        Raises:
+            IndexError: If there is no such row or column; negative indices are none.
+            LoadError: If the bytes cannot be read as declared.
+        """
+        runs = runs_of(self.shape, rows, columns)
+        pieces = self.blocks(_PIECE)
+        if runs.length > 1:
+            at_once = max(_PIECE * 8 // self.dtype.bits // runs.length, 1) * runs.length
+            pieces = regroup(pieces, at_once, self.dtype)
+        return from_pieces(pieces, self.dtype, runs)
+
     def forget(self) -> None:  # noqa: B027 - most tensors have nothing to let go
         """Let the memory go that the file takes after :meth:`read`; arrays that were read stay as they are."""
 
@@ -166,6 +194,10 @@ class FileTensor(TensorRef):
         """Return a read-only view of the mapped file (a new array for types smaller than a byte)."""
         view = self.file.map()[self.offset : self.offset + self.nbytes]
         return decode(view, self.dtype, self.numel).reshape(self.shape)
+
+    def read_rows(self, rows: Indices, columns: Indices | None = None) -> NDArray[Any]:
+        """See :meth:`TensorRef.read_rows`; reads at most 4 KiB between two rows or columns that it does not need."""
+        return from_file(self.file, self.offset, self.dtype, runs_of(self.shape, rows, columns))
 
     def forget(self) -> None:
         """See :meth:`TensorRef.forget`."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from diffai_core.artifact import TensorRef
+from diffai_core.artifact import FileTensor, TensorRef, regroup
+from diffai_core.rows import checked, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
+
+    from diffai_core.rows import Indices
+
+_PIECE = 1 << 20
+"""Bytes that are read at once where rows lie across those of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +45,30 @@ class PermutedTensor(TensorRef):
         most = max(max_bytes // self.dtype.numpy.itemsize, 1)
         yield from _pieces(array, most)
 
+    def read_rows(self, rows: Indices, columns: Indices | None = None) -> NDArray[Any]:
+        """See :meth:`TensorRef.read_rows`; rows that lie across those of the file are read through all of it."""
+        import numpy as np
+
+        runs = runs_of(self.shape, rows, None)
+        if 0 in runs.shape:
+            found = np.empty(runs.shape, self.dtype.numpy)
+        elif self.shape[:1] in {(), (1,)}:
+            every = range(self.stored.shape[0] if self.stored.shape else 1)
+            array = self.stored.read_rows(every).reshape(long_axes(self.stored.shape)).transpose(self.axes)
+            found = array.reshape(1, *runs.shape[1:])[runs.numbers]
+        else:
+            stored = replace(self.stored, shape=long_axes(self.stored.shape))
+            found = _along(stored, self.axes[0], runs.numbers).transpose(self.axes).reshape(runs.shape)
+        if columns is None:
+            return np.ascontiguousarray(found)
+        return found.reshape(len(runs.numbers), math.prod(runs.shape[1:]))[
+            :, checked(columns, math.prod(runs.shape[1:]))
+        ]
+
+    def forget(self) -> None:
+        """See :meth:`TensorRef.forget`."""
+        self.stored.forget()
+
 
 def permuted(stored: TensorRef, shape: tuple[int, ...], axes: tuple[int, ...]) -> PermutedTensor:
     """Return ``stored`` as a tensor of ``shape``.
@@ -60,6 +91,32 @@ def long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
         (3, 2)
     """
     return tuple(length for length in shape if length != 1)
+
+
+def _along(stored: TensorRef, axis: int, indices: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the parts of a tensor at some indices of an axis, in the order of its axes."""
+    import numpy as np
+
+    if axis == 0:
+        return stored.read_rows(indices)
+    found = np.empty((*stored.shape[:axis], len(indices), *stored.shape[axis + 1 :]), stored.dtype.numpy)
+    start = 0
+    for rows in _whole_rows(stored):
+        found[start : start + len(rows)] = rows.take(indices, axis=axis)
+        start += len(rows)
+    return found
+
+
+def _whole_rows(ref: TensorRef) -> Iterator[NDArray[Any]]:
+    """Yield all rows, some at a time; of a file not through its map."""
+    length = math.prod(ref.shape[1:])
+    step = max(_PIECE // ref.dtype.numpy.itemsize // length, 1)
+    if isinstance(ref, FileTensor):
+        for start in range(0, ref.shape[0], step):
+            yield ref.read_rows(range(start, min(start + step, ref.shape[0])))
+    else:
+        for piece in regroup(ref.blocks(_PIECE), step * length, ref.dtype):
+            yield piece.reshape(-1, *ref.shape[1:])
 
 
 def _pieces(array: NDArray[Any], most: int) -> Iterator[NDArray[Any]]:
