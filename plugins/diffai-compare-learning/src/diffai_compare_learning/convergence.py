@@ -17,13 +17,19 @@ from diffai_core.plugin import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from diffai_core.plugin import Comparison
+    from diffai_core.plugin import Comparison, Status
 
 _STRAIGHT, _BOUNCING = 0.1, -0.3
 _FALLEN = 0.5
 """A step that is less than half of the first has fallen."""
 
 _SERIES = 3
+_ENOUGH = 900
+"""Parameters from which 0.1 is more than three standard deviations, 3/√n, of the cosine of random steps."""
+
+_CERTAIN = frozenset({"unchanged", "unrelated"})
+"""States that no cosine decides."""
+
 _ACTIONS = {
     "progressing": "train on",
     "diffusing": "look at the loss: the steps have no common direction",
@@ -96,7 +102,7 @@ def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Find
 
 def _finding(moved: Movement, series: Sequence[Checkpoint], path: Path | None, loss: Loss | None) -> Finding:
     steps = _steps(moved, series, path)
-    state, why = _state(moved, steps, loss)
+    state, why = _state(moved, steps, path, loss)
     k = len(series) - 1
     values = {
         "state": state,
@@ -119,16 +125,33 @@ def _finding(moved: Movement, series: Sequence[Checkpoint], path: Path | None, l
     }
     return Finding(
         "convergence_analysis",
-        status="measured" if state is not None else "not_measurable",
+        status=_status(state, path),
         level="info",
         values=values,
         null=null_table(k) if path is not None else None,
         threshold={"progressing": _STRAIGHT, "bouncing": _BOUNCING, "fallen": _FALLEN},
         threshold_source="calibrated",
-        coverage=moved.coverage if path is None else min(path.n / max(moved.n_parameters, 1), 1.0),
-        message="; ".join([why, *_remarks(series)]),
+        coverage=moved.coverage if path is None else min(path.n_used / max(moved.n_parameters, 1), 1.0),
+        message="; ".join([why, *_scatter(state, path), *(_remarks(series) if state != "unchanged" else ())]),
         detail=_table(series, steps) if path is not None else (),
     )
+
+
+def _is_small(path: Path | None) -> bool:
+    """Whether steps of so few parameters have cosines beyond the limits by chance."""
+    return path is not None and 0 < path.n_used < _ENOUGH
+
+
+def _status(state: str | None, path: Path | None) -> Status:
+    if state is None:
+        return "not_measurable"
+    return "hint" if _is_small(path) and state not in _CERTAIN else "measured"
+
+
+def _scatter(state: str | None, path: Path | None) -> Iterator[str]:
+    if path is not None and state is not None and _status(state, path) == "hint":
+        spread = 1 / math.sqrt(path.n_used)
+        yield f"of {path.n_used:,} parameters only: cosines of random steps scatter by {spread:.2g}"
 
 
 def null_table(k: int) -> dict[str, dict[str, float]]:
@@ -168,12 +191,14 @@ def _per_lr(steps: Sequence[float | None], series: Sequence[Checkpoint]) -> list
     return found
 
 
-def _state(moved: Movement, steps: _Steps, loss: Loss | None) -> tuple[str | None, str]:
+def _state(moved: Movement, steps: _Steps, path: Path | None, loss: Loss | None) -> tuple[str | None, str]:
     """Return the state by the first rule that holds, and why."""
     if moved.related is False:
         return "unrelated", "OLD and NEW are separate trainings: no path leads from one to the other"
     if all(step == 0 for step in steps.rel):
         return "unchanged", "no parameter changed"
+    if path is not None and not path.n_used:
+        return None, "no parameter is finite in every checkpoint"
     if steps.late_cos is None:
         return _without_cosine(steps, loss)
     return next(_rules(steps, steps.late_cos, loss))
@@ -232,7 +257,9 @@ def _remarks(series: Sequence[Checkpoint]) -> Iterator[str]:
     if len(counts) < len(series):
         return
     gaps = [after - before for before, after in pairwise(counts)]
-    if any(gap <= 0 for gap in gaps):
+    if not any(gaps):
+        yield f"all checkpoints count the same steps ({counts[0]:,}): they are no series of one training"
+    elif any(gap <= 0 for gap in gaps):
         yield f"the checkpoints are not in the order of their steps ({', '.join(map(str, counts))})"
     elif max(gaps) > 1.5 * min(gaps):
         yield "the checkpoints are unequally spaced: compare steps per learning rate"

@@ -135,10 +135,27 @@ class Movement:
 
     @property
     def rounding_ratio(self) -> float | None:
-        """The change in units of what one rounding to the dtypes of the tensors would change."""
-        known = [tensor for tensor in self.tensors if tensor.rounding is not None]
-        rounded = math.fsum(tensor.old_sq * (tensor.rounding or 0) ** 2 for tensor in known)
-        return math.sqrt(math.fsum(tensor.delta_sq for tensor in known) / rounded) if rounded else None
+        """The change in units of what one rounding to the dtypes of the changed tensors would change.
+
+        ``None`` if one of them is of a dtype whose rounding is not known; 0 if nothing changed.
+        """
+        changed = [tensor for tensor in self.tensors if tensor.n_changed]
+        if any(tensor.rounding is None for tensor in changed):
+            return None
+        rounded = math.fsum(tensor.old_sq * (tensor.rounding or 0) ** 2 for tensor in changed)
+        if not rounded:
+            return None if changed or all(tensor.rounding is None for tensor in self.tensors) else 0.0
+        return math.sqrt(math.fsum(tensor.delta_sq for tensor in changed) / rounded)
+
+    @property
+    def worst_rounding_ratio(self) -> float | None:
+        """The same of the tensor that changed most: a small one may be trained while all others are rounded."""
+        ratios = [
+            change / tensor.rounding
+            for tensor in self.tensors
+            if tensor.n_changed and tensor.rounding and (change := tensor.rel_change) is not None
+        ]
+        return max(ratios, default=None)
 
     @property
     def lineage(self) -> tuple[float, float, int] | None:
@@ -151,9 +168,20 @@ class Movement:
 
     @property
     def related(self) -> bool | None:
-        """Whether one side comes from the other; ``None`` if there is no matrix to tell it by."""
+        """Whether one side comes from the other; ``None`` if there is no matrix to tell it by.
+
+        Nor is it told where the sizes differ so much that a training which ran away has no more of its start in it.
+        """
         found = self.lineage
-        return None if found is None else found[0] > RELATED_COS and found[1] > RELATED_Z
+        if found is None:
+            return None
+        return (found[0] > RELATED_COS and found[1] > RELATED_Z) or (None if self.is_swamped else False)
+
+    @property
+    def is_swamped(self) -> bool:
+        """Whether one side is so much larger that what it has of the other is below the least cosine looked for."""
+        ratio = self.norm_ratio
+        return ratio is not None and not RELATED_COS < ratio < 1 / RELATED_COS
 
     def by_role(self) -> list[dict[str, Any]]:
         """Return the change of each role."""

@@ -21,6 +21,9 @@ _DECAY_COS = -0.99
 _ROUNDED = 1.5
 """Changes of up to so many roundings are no progress."""
 
+_MOST_ROUNDED = 3.0
+"""The same of a single tensor: its values may all lie where rounding is worst."""
+
 _REPLACED = 0.1
 
 
@@ -31,6 +34,7 @@ class _Pace(NamedTuple):
     epochs: float | None
     lr_integral: float | None
     restarted: bool
+    same_step: bool = False
 
 
 def compare(comparison: Comparison, options: Mapping[str, Any]) -> Iterator[Finding]:  # noqa: ARG001 - has no options
@@ -121,15 +125,17 @@ def _trends(moved: Movement, metrics: Sequence[Mapping[str, Any]]) -> Iterator[t
         yield "unchanged", "all parameters are bit-identical"
     if moved.changed_share == 0:
         yield "unchanged", "all parameters have the same values"
-    if ratio is not None and ratio <= _ROUNDED:
+    if ratio is not None and ratio <= _ROUNDED and (moved.worst_rounding_ratio or 0.0) <= _MOST_ROUNDED:
         yield "within rounding", f"the change is {ratio:.2g} times one rounding of the dtype: no progress"
     if moved.related is False and moved.lineage is not None:
         cosine, z, _ = moved.lineage
         why = f"median centred cosine {cosine:.3f} (z {z:.1f}): separate trainings, so that this is no progress"
         yield "unrelated", why
     said = "from all zero" if change is None else f"the parameters moved by {change:.3g} of their size"
+    if moved.is_swamped and moved.related is None and moved.lineage is not None:
+        said += f" and are {moved.norm_ratio:.3g} times as large: whether NEW continues OLD cannot be told from them"
     if cos is not None and cos <= _DECAY_COS and (moved.norm_ratio or 1) < 1:
-        yield "weight decay", f"{said}, straight towards 0 (cosine {cos:.3f}): weight decay and nothing else"
+        yield "weight decay", f"{said}, straight towards 0 (cosine {cos:.3f}), as by weight decay alone"
     yield _by_metrics(said, [row["better"] for row in metrics if row["better"] is not None])
 
 
@@ -143,6 +149,8 @@ def _by_metrics(said: str, better: Sequence[bool]) -> tuple[str, str]:
 def _missing(pace: _Pace) -> Iterator[str]:
     if pace.restarted:
         yield "NEW counts fewer steps than OLD: its training was restarted"
+    elif pace.same_step:
+        yield "OLD and NEW count the same steps: none lie between, or they are separate runs"
     elif pace.steps is None:
         yield "the files do not say how many steps lie between"
 
@@ -152,13 +160,13 @@ def _pace(series: Sequence[Checkpoint]) -> _Pace:
     first, last = series[0], series[-1]
     steps = None if first.step is None or last.step is None else last.step - first.step
     epochs = None if first.epoch is None or last.epoch is None else last.epoch - first.epoch
-    restarted = steps is not None and steps < 0
+    restarted, same_step = steps is not None and steps < 0, steps == 0
     if steps is not None and steps <= 0:
         steps = None
     parts = [_rate_sum(left, right) for left, right in pairwise(series)]
     known = [part for part in parts if part is not None]
     integral = math.fsum(known) if steps is not None and len(known) == len(parts) else None
-    return _Pace(steps, epochs if epochs is not None and epochs > 0 else None, integral, restarted)
+    return _Pace(steps, epochs if epochs is not None and epochs > 0 else None, integral, restarted, same_step)
 
 
 def _rate_sum(left: Checkpoint, right: Checkpoint) -> float | None:

@@ -54,6 +54,11 @@ class Path(NamedTuple):
         )
 
     @property
+    def n_used(self) -> int:
+        """Parameters behind the sums."""
+        return self.n - self.n_skipped
+
+    @property
     def step_norms(self) -> NDArray[np.float64]:
         """‖D_i‖."""
         return np.sqrt(self.step_sq)
