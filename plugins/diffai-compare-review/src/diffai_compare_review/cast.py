@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_compare_review.look import Look
+    from diffai_compare_review.matrix import Matrix
 
+    Stored = NDArray[Any] | Matrix
     Rounding = Callable[[NDArray[Any]], NDArray[Any]]
 
 _NARROW = ("bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
@@ -52,7 +54,7 @@ def cast_cause(look: Look) -> Cause | None:
     return None
 
 
-def _cause(hypothesis: _Hypothesis, old: NDArray[Any], new: NDArray[Any], n_changed: int) -> Cause:
+def _cause(hypothesis: _Hypothesis, old: Stored, new: Stored, n_changed: int) -> Cause:
     direction = "backward" if hypothesis.backward else "forward"
     details = {
         "old_dtype": old.dtype.name,
@@ -68,14 +70,14 @@ def _cause(hypothesis: _Hypothesis, old: NDArray[Any], new: NDArray[Any], n_chan
     return Cause("dtype_cast", f"{told}{', OLD is the rounding of NEW' if hypothesis.backward else ''}", details)
 
 
-def _elements(look: Look) -> tuple[NDArray[Any], NDArray[Any]]:
+def _elements(look: Look) -> tuple[Stored, Stored]:
     """Return what is checked: all elements of a small tensor and in a full look, else those of the window."""
     if look.effort.full or look.old.size <= _MANY:
         return look.old, look.new
     return look.window.stored_old, look.window.stored_new
 
 
-def _hypotheses(old_values: NDArray[Any], new_values: NDArray[Any]) -> Iterator[_Hypothesis]:
+def _hypotheses(old_values: Stored, new_values: Stored) -> Iterator[_Hypothesis]:
     """Yield the roundings that could be, the simplest first."""
     old, new = old_values.dtype, new_values.dtype
     if old == new:
@@ -99,16 +101,16 @@ def _hypotheses(old_values: NDArray[Any], new_values: NDArray[Any]) -> Iterator[
                 yield _Hypothesis(f"rounded to {name} and then to nearest", partial(_by_way_of, name=name, dtype=new))
 
 
-def _may_be_narrow(old: NDArray[Any], new: NDArray[Any]) -> bool:
+def _may_be_narrow(old: Stored, new: Stored) -> bool:
     """Whether the last bits of one side may all be zero, as those of values of a narrower dtype are."""
-    unused = {2: 0x7, 4: 0x1FFF, 8: 0x1FFFFFFF}.get(old.itemsize)
+    unused = {2: 0x7, 4: 0x1FFF, 8: 0x1FFFFFFF}.get(old.dtype.itemsize)
     if unused is None or old.dtype.name not in {"float16", "bfloat16", "float32", "float64"}:
         return False
-    words = [np.ascontiguousarray(side[:1]).view(f"u{side.itemsize}") for side in (old, new)]
+    words = [np.ascontiguousarray(side[:1]).view(f"u{side.dtype.itemsize}") for side in (old, new)]
     return not all(np.any(word & word.dtype.type(unused)) for word in words)
 
 
-def _explained(hypothesis: _Hypothesis, old: NDArray[Any], new: NDArray[Any]) -> int:
+def _explained(hypothesis: _Hypothesis, old: Stored, new: Stored) -> int:
     """Return how many of the elements changed, all of them as the hypothesis says; -1 if one did not."""
     if not hypothesis.holds(old[:1], new[:1]):
         return -1

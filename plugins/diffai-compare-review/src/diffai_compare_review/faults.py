@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from diffai_compare_review.survey import elements_of
-from diffai_core.plugin import FileTensor
+from diffai_core.plugin import FileTensor, regroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,19 +79,19 @@ def _changed_elements(
     one = None if extrema is None else extrema.max_abs_diff_index
     files = isinstance(old, FileTensor) and isinstance(new, FileTensor)
     if one is not None and files and (result.statistics["changes"].n_changed == 1 or not read):
-        a, b = old.read().reshape(-1), new.read().reshape(-1)
-        return [(one, a[one].tobytes(), b[one].tobytes())]
+        a, b = (replace(ref, shape=(ref.numel,)).read_rows([one]) for ref in (old, new))
+        return [(one, a.tobytes(), b.tobytes())]
     return _search(old, new) if read else []
 
 
 def _search(old: TensorRef, new: TensorRef) -> list[tuple[int, bytes, bytes]]:
-    a, b = old.read().reshape(-1), new.read().reshape(-1)
     found: list[tuple[int, bytes, bytes]] = []
-    for start in range(0, len(a), _CHUNK):
-        left, right = a[start : start + _CHUNK], b[start : start + _CHUNK]
+    start = 0
+    for left, right in zip(*(regroup(ref.blocks(_CHUNK), _CHUNK, ref.dtype) for ref in (old, new)), strict=True):
         width = left.dtype.itemsize
         differ = np.any(_bytes(left, width) != _bytes(right, width), axis=1)
         found += [(start + int(at), left[at].tobytes(), right[at].tobytes()) for at in np.flatnonzero(differ)]
+        start += len(left)
     return found
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from diffai_core.plugin import FileTensor
+from diffai_compare_review.matrix import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,10 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_compare_review.effort import Effort
+    from diffai_compare_review.matrix import Matrix
     from diffai_core.plugin import PairResult, TensorRef
 
-_LEADING = 1 << 20
-"""Elements at the start of a tensor that must be decoded to be read."""
 _NUMBERS = frozenset({"float", "int", "uint"})
 _ROUNDING = {
     "float64": 4.6e-17,
@@ -63,8 +61,8 @@ class Look:
     """
 
     result: PairResult
-    old: NDArray[Any]
-    new: NDArray[Any]
+    old: Matrix
+    new: Matrix
     effort: Effort
 
     @property
@@ -80,8 +78,7 @@ class Look:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns at hand."""
-        rows, columns = self.old.shape
-        return rows, columns
+        return self.old.shape
 
     @property
     def rounding(self) -> float:
@@ -97,12 +94,12 @@ class Look:
     def window_of(self, side: int) -> Window:
         """Return at most ``side`` rows and columns, evenly spaced."""
         rows, columns = (evenly(length, side) for length in self.shape)
-        return self._finite(_part(self.old, rows, columns), _part(self.new, rows, columns))
+        return self._finite(self.old.part(rows, columns), self.new.part(rows, columns))
 
     def rows(self, count: int, most_columns: int) -> Window:
         """Return evenly spaced rows with their first columns, without gaps."""
-        rows = evenly(self.shape[0], count)
-        return self._finite(self.old[rows, :most_columns], self.new[rows, :most_columns])
+        rows, columns = evenly(self.shape[0], count), np.arange(min(self.shape[1], most_columns))
+        return self._finite(self.old.part(rows, columns), self.new.part(rows, columns))
 
     @property
     def readable(self) -> bool:
@@ -113,7 +110,7 @@ class Look:
     @cached_property
     def whole(self) -> Window:
         """All elements; for :attr:`readable` tensors."""
-        return self._finite(self.old, self.new)
+        return self._finite(self.old.part(), self.new.part())
 
     @staticmethod
     def _finite(old: NDArray[Any], new: NDArray[Any]) -> Window:
@@ -144,33 +141,8 @@ def open_look(result: PairResult, effort: Effort) -> Look | None:
     old, new = matrix(pair.old, effort), matrix(pair.new, effort)
     if result.same_shape:
         rows = min(len(old), len(new))
-        old, new = old[:rows], new[:rows]
+        old, new = old.head(rows), new.head(rows)
     return Look(result, old, new, effort) if len(old) and len(new) else None
-
-
-def matrix(ref: TensorRef, effort: Effort) -> NDArray[Any]:
-    """Return the elements as ``(rows, columns)``: a view of the file, or what is decoded of the leading rows."""
-    columns = prod(ref.shape[1:]) if len(ref.shape) > 1 else ref.numel
-    if isinstance(ref, FileTensor) and ref.dtype.bits >= 8:  # noqa: PLR2004 - packed types are decoded
-        return ref.read().reshape(-1, columns)
-    most = effort.elements if effort.full else _LEADING
-    rows = min(ref.numel // columns, most // columns)
-    return _leading(ref, rows * columns).reshape(rows, columns)
-
-
-def _leading(ref: TensorRef, count: int) -> NDArray[Any]:
-    """Return the first ``count`` elements."""
-    found = np.empty(count, ref.dtype.numpy)
-    filled = 0
-    if not count:
-        return found
-    for block in ref.blocks(1 << 20):
-        taken = min(len(block), count - filled)
-        found[filled : filled + taken] = block[:taken]
-        filled += taken
-        if filled == count:
-            break
-    return found[:filled]
 
 
 def evenly(length: int, count: int) -> NDArray[np.intp]:
@@ -199,13 +171,6 @@ def spread(length: int, count: int) -> list[int]:
         return list(range(length))
     golden = 0.6180339887498949
     return [int(length * (index + (0.62 + index * golden) % 1) / count) for index in range(count)]
-
-
-def _part(values: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:
-    """Return some rows and columns, a view where these are all."""
-    if (len(rows), len(columns)) == values.shape:
-        return values
-    return values[np.ix_(rows, columns)]
 
 
 def distinct(rows: NDArray[Any]) -> NDArray[Any]:

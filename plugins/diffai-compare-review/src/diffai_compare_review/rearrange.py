@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diffai_compare_review.look import Look
+    from diffai_compare_review.matrix import Matrix
     from diffai_core.plugin import TensorRef
 
 _POINTS = 4096
 _MOST_AXES = 4
 _KEY = 8
+_WHOLE_LINES = 16
+_WIDEST = 1 << 16
+"""Columns of a row that can be taken as a whole."""
 _MOST_LINES = 1 << 15
 _SAME = 1e-9
 _RELATED = 0.5
@@ -44,14 +48,14 @@ def transpose_cause(look: Look) -> Cause | None:
     return Cause("transposed", "axes " + ", ".join(map(str, axes)), details)
 
 
-def _axes(old_ref: TensorRef, new_ref: TensorRef, old: NDArray[Any], new: NDArray[Any]) -> tuple[int, ...] | None:
-    old, new = old.reshape(old_ref.shape), new.reshape(new_ref.shape)
-    points = _points(old_ref.shape)
-    values = old[points]
-    for axes in permutations(range(old.ndim)):
-        if axes == tuple(range(old.ndim)) or tuple(old.shape[axis] for axis in axes) != new.shape:
+def _axes(old_ref: TensorRef, new_ref: TensorRef, old: Matrix, new: Matrix) -> tuple[int, ...] | None:
+    shape, n_axes = old_ref.shape, len(old_ref.shape)
+    points = _points(shape)
+    values = old.elements(np.ravel_multi_index(points, shape))
+    for axes in permutations(range(n_axes)):
+        if axes == tuple(range(n_axes)) or tuple(shape[axis] for axis in axes) != new_ref.shape:
             continue
-        moved = new[tuple(points[axis] for axis in axes)]
+        moved = new.elements(np.ravel_multi_index(tuple(points[axis] for axis in axes), new_ref.shape))
         wanted = values if new.dtype == old.dtype else values.astype(new.dtype)
         if np.array_equal(wanted, moved) and int(distinct(moved.astype(np.float64)[None])[0]) > _KEY:
             return axes
@@ -95,20 +99,20 @@ def rearranged(look: Look) -> bool:
     return bool(abs(old.std - new.std) <= _SAME * old.std and abs(old.mean - new.mean) <= _SAME * old.std)
 
 
-def _moved_lines(old: NDArray[Any], new: NDArray[Any]) -> float | None:
+def _moved_lines(old: Matrix, new: Matrix) -> float | None:
     """Return the share of rows that stand elsewhere, if all rows looked at are somewhere in OLD."""
     if len(old) > _MOST_LINES or len(old) < 2:  # noqa: PLR2004 - one row has no order
         return None
     columns = evenly(old.shape[1], _KEY)
-    places = {row.tobytes(): index for index, row in enumerate(np.ascontiguousarray(old[:, columns]))}
+    places = {row.tobytes(): index for index, row in enumerate(np.ascontiguousarray(old.part(None, columns)))}
     asked = evenly(len(new), 256)
-    found = [places.get(row.tobytes()) for row in np.ascontiguousarray(new[np.ix_(asked, columns)])]
+    found = [places.get(row.tobytes()) for row in np.ascontiguousarray(new.part(asked, columns))]
     if None in found or len(places) < _RELATED * len(old):
         return None
     moved = [place != index for place, index in zip(found, asked.tolist(), strict=True)]
-    if not any(moved) or any(not np.array_equal(old[p], new[i]) for p, i in zip(found[:16], asked[:16], strict=True)):
-        return None
-    return float(np.mean(moved))
+    columns = evenly(old.shape[1], _POINTS)
+    before, after = old.part(np.array(found[:_WHOLE_LINES], np.intp), columns), new.part(asked[:_WHOLE_LINES], columns)
+    return float(np.mean(moved)) if any(moved) and np.array_equal(before, after) else None
 
 
 def _same_sets_of_lines(look: Look) -> bool:
@@ -128,6 +132,8 @@ def rotate_cause(look: Look) -> Cause | None:
     moments = look.statistics.get("moments")
     cosine, ratio = (None, None) if moments is None else (moments.centred_cos, moments.norm_ratio)
     if cosine is None or ratio is None or abs(cosine) > _RELATED or min(look.shape) < _ROTATION_ROWS:
+        return None
+    if look.shape[1] > _WIDEST:
         return None
     if abs(ratio - 1) > max(look.rounding, 1e-6):
         return None

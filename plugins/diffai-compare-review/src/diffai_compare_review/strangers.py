@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from math import sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from diffai_compare_review.look import evenly, matrix
+from diffai_compare_review.look import evenly
+from diffai_compare_review.matrix import matrix
 from diffai_compare_review.survey import MATRIX, is_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from diffai_compare_review.effort import Effort
+    from diffai_compare_review.matrix import Matrix
     from diffai_core.plugin import TensorRef
 
 _SIDE = 128
@@ -56,12 +56,12 @@ def strangers(old: Sequence[TensorRef], new: Sequence[TensorRef], effort: Effort
     return found
 
 
-def _cosine(old: NDArray[Any], new: NDArray[Any]) -> tuple[float, int]:
+def _cosine(old: Matrix, new: Matrix) -> tuple[float, int]:
     length = min(len(old), len(new))
     if not length:
         return 0.0, 1
-    places = np.ix_(evenly(length, _SIDE), evenly(old.shape[1], _SIDE))
-    a, b = old[places].astype(np.float64), new[places].astype(np.float64)
+    rows, columns = evenly(length, _SIDE), evenly(old.shape[1], _SIDE)
+    a, b = (side.part(rows, columns).astype(np.float64) for side in (old, new))
     good = np.isfinite(a) & np.isfinite(b)
     a, b = a[good], b[good]
     if not a.size:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from diffai_compare_review.causes import Cause
-from diffai_compare_review.look import evenly, matrix
+from diffai_compare_review.look import evenly
+from diffai_compare_review.matrix import matrix
 from diffai_compare_review.places import place
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from diffai_compare_review.effort import Effort
     from diffai_compare_review.look import Look
+    from diffai_compare_review.matrix import Matrix
     from diffai_core.plugin import TensorRef
 
 _FUSED: Mapping[str, tuple[str, ...]] = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "gate_up": ("gate", "up")}
@@ -27,6 +29,8 @@ _MOST_FUSED = 12
 _ASKED = 48
 _KEY = 8
 _MOST_ROWS = 1 << 15
+_MOST_COLUMNS = 1 << 13
+"""Columns that are compared of a row."""
 
 
 class Fusion(NamedTuple):
@@ -94,12 +98,13 @@ def _layout(whole: TensorRef, parts: tuple[TensorRef, ...], effort: Effort) -> s
     return ""
 
 
-def _concatenated(fused: NDArray[Any], pieces: Sequence[NDArray[Any]]) -> str:
+def _concatenated(fused: Matrix, pieces: Sequence[Matrix]) -> str:
+    columns = evenly(fused.shape[1], _MOST_COLUMNS)
     for order in permutations(range(len(pieces))):
         start = 0
         for index in order:
             rows = evenly(len(pieces[index]), _ASKED)
-            if not np.array_equal(fused[start + rows], pieces[index][rows]):
+            if not np.array_equal(fused.part(start + rows, columns), pieces[index].part(rows, columns)):
                 break
             start += len(pieces[index])
         else:
@@ -107,13 +112,13 @@ def _concatenated(fused: NDArray[Any], pieces: Sequence[NDArray[Any]]) -> str:
     return ""
 
 
-def _interleaved(fused: NDArray[Any], pieces: Sequence[NDArray[Any]]) -> str:
+def _interleaved(fused: Matrix, pieces: Sequence[Matrix]) -> str:
     """Whether every row asked for is a row of a part, as where the parts alternate by heads."""
     if len(fused) > _MOST_ROWS or fused.shape[1] < _KEY:
         return ""
     columns = evenly(fused.shape[1], _KEY)
-    known = {row.tobytes() for piece in pieces for row in np.ascontiguousarray(piece[:, columns])}
-    asked = np.ascontiguousarray(fused[np.ix_(evenly(len(fused), 4 * _ASKED), columns)])
+    known = {row.tobytes() for piece in pieces for row in np.ascontiguousarray(piece.part(None, columns))}
+    asked = np.ascontiguousarray(fused.part(evenly(len(fused), 4 * _ASKED), columns))
     return "interleaved" if all(row.tobytes() in known for row in asked) else ""
 
 
@@ -127,7 +132,8 @@ def resize_cause(look: Look) -> Cause | None:
     vector = len(pair.old.shape) == 1
     old, new = (look.old.T, look.new.T) if vector else (look.old, look.new)
     rows = evenly(min(len(old), len(new)), 4 * _ASKED)
-    a, b = old[rows].astype(np.float64), new[rows].astype(np.float64)
+    columns = evenly(old.shape[1], _MOST_COLUMNS)
+    a, b = (side.part(rows, columns).astype(np.float64) for side in (old, new))
     kept = float(np.mean(np.all(a == b, axis=1)))
     details = {
         "rows_old": pair.old.shape[0],
