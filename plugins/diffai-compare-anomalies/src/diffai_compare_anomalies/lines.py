@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from diffai_lib_layers import is_transposed
-from diffai_lib_statistics import family_wise_threshold, robust_z
+from diffai_lib_statistics import family_wise_threshold, normal_quantile, robust_z
 
 from diffai_compare_anomalies.flags import Flag
 
@@ -121,10 +121,8 @@ def gaussian_peak_ratio(length: int, n_lines: int) -> float:
         >>> round(gaussian_peak_ratio(4096, 1024), 2)
         1.41
     """
-    from scipy.special import ndtri
-
     def quantile_of_peak(share: float, n: int) -> float:
-        return -float(ndtri(-math.expm1(math.log(share) / n) / 2))
+        return -normal_quantile(-math.expm1(math.log(share) / n) / 2)
 
     return quantile_of_peak(0.5, length * n_lines) / quantile_of_peak(0.5, length)
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_lib_statistics.arrays import check_level, finite_series
+from diffai_lib_statistics.normal import normal_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -53,12 +54,10 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     Raises:
         ValueError: If there is no trial, or there are more successes than trials or fewer than 0.
     """
-    from scipy.special import ndtri
-
     check_level(level)
     if not 0 <= successes <= n or not n:
         raise ValueError(f"{successes} successes of {n} trials")
-    z = float(ndtri(0.5 + level / 2))
+    z = normal_quantile(0.5 + level / 2)
     share, weight = successes / n, z * z / n
     middle = (share + weight / 2) / (1 + weight)
     reach = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
@@ -73,10 +72,8 @@ def normal_interval(estimate: float, standard_error: float, n: int, level: float
     Raises:
         ValueError: If the standard error is negative or not finite.
     """
-    from scipy.special import ndtri
-
     check_level(level)
     if not 0 <= standard_error < math.inf:
         raise ValueError(f"a standard error of {standard_error}")
-    reach = float(ndtri(0.5 + level / 2)) * standard_error
+    reach = normal_quantile(0.5 + level / 2) * standard_error
     return Interval(estimate, estimate - reach, estimate + reach, n)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffai_lib_statistics.arrays import finite_series
+from diffai_lib_statistics.normal import normal_quantile
 from diffai_lib_statistics.trend import theil_sen
 
 if TYPE_CHECKING:
@@ -100,13 +101,11 @@ def family_wise_threshold(n: int, rate: float = 0.05, *, after_trend: bool = Fal
 
 
 def _from_table(table: Mapping[int, float], n: int, rate: float) -> float:
-    from scipy.special import ndtri
-
     sizes = sorted(table)
     if n < sizes[0]:
         return math.inf
     known = float(np.interp(math.log(n), np.log(sizes), [table[size] for size in sizes]))
-    return max(known, float(-ndtri(-math.expm1(math.log1p(-rate) / n) / 2))) if n > sizes[-1] else known
+    return max(known, -normal_quantile(-math.expm1(math.log1p(-rate) / n) / 2)) if n > sizes[-1] else known
 
 
 def detrended(depth: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from diffai_lib_statistics.arrays import check_level, finite_series
+from diffai_lib_statistics.normal import normal_quantile, normal_share
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -113,9 +114,7 @@ def _tie_sum(values: NDArray[np.float64], times: int) -> int:
 
 
 def _order_interval(slopes: NDArray[np.float64], spread: float, level: float) -> tuple[float, float]:
-    from scipy.special import ndtri
-
-    n, reach = len(slopes), float(ndtri(0.5 + level / 2)) * spread
+    n, reach = len(slopes), normal_quantile(0.5 + level / 2) * spread
     upper = min(round((n + reach) / 2), n - 1)
     lower = max(round((n - reach) / 2) - 1, 0)
     return float(slopes[lower]), float(slopes[upper])
@@ -131,14 +130,12 @@ def mann_kendall(values: ArrayLike) -> MannKendall:
         >>> mann_kendall([5.0, 4.0, 4.5, 3.0, 2.0]).s
         -8
     """
-    from scipy.special import ndtr
-
     series = finite_series(values, "values", 3)
     n = len(series)
     s = _rises_less_falls(series)[0]
     variance = (n * (n - 1) * (2 * n + 5) - _tie_sum(series, 2)) / 18
     z = 0.0 if not variance else (s - (s > 0) + (s < 0)) / math.sqrt(variance)
-    return MannKendall(s, z, float(2 * ndtr(-abs(z))), n)
+    return MannKendall(s, z, 2 * normal_share(-abs(z)), n)
 
 
 def _rises_less_falls(series: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
