@@ -149,6 +149,14 @@ def test_a_2_4_mask_that_training_broke_is_flagged(sparsity: Any) -> None:
     assert summary.values["classes_old"] == {"2:4": 2}
 
 
+def test_a_2_4_mask_along_the_outputs_is_not_what_hardware_knows(sparsity: Any) -> None:
+    along_outputs = np.ascontiguousarray(_masked(W.T, 2, 4).T)
+    old, new = {"a.weight": W, "b.kernel": W}, {"a.weight": along_outputs, "b.kernel": along_outputs}
+    summary, _ = sparsity(old, new)
+    assert summary.values["classes"] == {"2:4": 1, "2:4 along axis 0": 1}
+    assert _rows(summary)["a.weight"]["class"] == "2:4 along axis 0"
+
+
 def test_added_and_removed_weights_count_on_their_side(sparsity: Any) -> None:
     summary, _ = sparsity({"w": W}, {"w": W, "extra": _masked(V, 1, 4)})
     assert summary.values["n_zero"] == V.size * 3 // 4

@@ -118,8 +118,8 @@ def _totals(pairs: Sequence[tuple[Weight, Seen]], rows: Sequence[Mapping[str, An
 
 def _mask(pairs: Sequence[tuple[Weight, Seen]]) -> dict[str, Any]:
     """Return how the zeros of all pairs overlap."""
-    paired = [weight for weight, _ in pairs if weight.n_both is not None]
-    both = sum(weight.n_both or 0 for weight in paired)
+    paired = [weight for weight, seen in pairs if seen.n_both is not None]
+    both = sum(seen.n_both or 0 for _, seen in pairs)
     either = sum((weight.n_zero("old") or 0) + (weight.n_zero("new") or 0) for weight in paired) - both
     return {"mask_jaccard": both / either if either else None}
 
@@ -138,4 +138,5 @@ def _message(totals: Mapping[str, Any]) -> str:
     if not sparse:
         return "no weight of NEW is sparse: all have less than 1 % zeros, or were all zero before"
     told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sparse.items())
-    return f"sparse weights of NEW: {told}; zeros save time only where hardware knows their pattern (2:4), else bytes"
+    known = "only where hardware knows their pattern (2:4 along the inputs), else bytes"
+    return f"sparse weights of NEW: {told}; zeros save time {known}"

@@ -1,4 +1,4 @@
-"""The statistic: how many elements are zero on both sides. It rides in the one pass."""
+"""How many elements are zero on both sides."""
 
 from __future__ import annotations
 
@@ -6,34 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffai_core.plugin import regroup
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from diffai_core.plugin import Block, PairLayout
+    from diffai_core.plugin import TensorRef
+
+_LENGTH = 1 << 20
+"""Elements of each side that are held at a time; whole bytes of any dtype."""
 
 
-class CommonZeros:
-    """Counts elements that are zero in OLD and in NEW; both parts of complex ones."""
+def count_common_zeros(old: TensorRef, new: TensorRef) -> int:
+    """Count the places of two tensors of one shape at which both are zero.
 
-    def start(self, _layout: PairLayout) -> int:
-        """Return the count of no elements."""
-        return 0
+    Raises:
+        LoadError: If the bytes cannot be read as declared.
+    """
+    pieces = zip(_pieces(old), _pieces(new), strict=True)
+    return sum(int(np.count_nonzero((a == 0) & (b == 0))) for a, b in pieces)
 
-    def update(self, state: int, block: Block) -> int:
-        """Return the count with one more block."""
-        if not block.layout.measurable:
-            return state
-        zeros: NDArray[np.bool_] = np.equal(block.old.numbers, 0)
-        if not block.same and zeros.any():
-            zeros &= np.equal(block.new.numbers, 0)
-        if block.layout.components > 1:
-            zeros = zeros[0::2] & zeros[1::2]
-        return state + int(np.count_nonzero(zeros))
 
-    def merge(self, left: int, right: int) -> int:
-        """Return the count of both parts."""
-        return left + right
-
-    def finish(self, state: int) -> int:
-        """Return the result."""
-        return state
+def _pieces(ref: TensorRef) -> Iterator[NDArray[np.generic]]:
+    yield from regroup(ref.blocks(_LENGTH * ref.dtype.bits // 8), _LENGTH, ref.dtype)

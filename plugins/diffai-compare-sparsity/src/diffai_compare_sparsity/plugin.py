@@ -17,9 +17,10 @@ def diffai_comparators() -> Iterable[ComparatorSpec]:
         name="sparsity-analysis",
         title="Say how many weights are zero, in what pattern, and how the zeros of OLD and NEW overlap.",
         target="diffai_compare_sparsity.analysis:compare",
-        needs=("counts", "moments", "sparsity", "rows", "columns", "diffai_compare_sparsity.masks:CommonZeros"),
+        needs=("counts", "moments", "sparsity", "rows", "columns"),
         scope="all",
-        second_look="16,384 elements of each weight; matrices that are nearly half zero in full, for their pattern",
+        second_look="16,384 elements of each weight; in full, matrices that are nearly half zero, for their pattern,"
+        " and changed tensors with zeros on both sides",
     )
     yield ComparatorSpec(
         name="show-size-reduction",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from diffai_compare_sparsity.masks import count_common_zeros
 from diffai_compare_sparsity.patterns import (
     Pattern,
     exactly_two,
@@ -13,6 +14,7 @@ from diffai_compare_sparsity.patterns import (
     near_zero_share,
     share_2_4,
 )
+from diffai_core.plugin import Relation
 
 if TYPE_CHECKING:
     from diffai_core.plugin import PairResult, TensorRef
@@ -23,7 +25,7 @@ SPARSE = 0.01
 """Share of zeros from which a weight is called sparse."""
 _STRUCTURED = 0.9
 _HALF = 0.45
-_MASKS = "diffai_compare_sparsity.masks:CommonZeros"
+_CHANGED = frozenset({Relation.CHANGED, Relation.WITHIN_TOLERANCE})
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,9 @@ class Weight:
         return None if n_zero is None or not ref.numel else n_zero / ref.numel
 
     @property
-    def n_both(self) -> int | None:
-        """Elements that are zero on both sides."""
-        found = self.result.statistics.get(_MASKS)
-        return found if self.is_paired and isinstance(found, int) else None
+    def masks_differ(self) -> bool:
+        """Whether both sides have zeros and only their elements tell which of them are common."""
+        return self.is_paired and self.result.relation in _CHANGED and bool(self.n_zero("old") and self.n_zero("new"))
 
     def lines(self, which: str, side: str) -> tuple[int, int] | None:
         """Return how many rows (or columns) of a matrix are all zero, and how many there are."""
@@ -91,11 +92,13 @@ class Seen:
         near_zero: Share of the elements of NEW that are near zero and not zero, estimated.
         old_pattern: N:M pattern of OLD.
         new_pattern: N:M pattern of NEW.
+        n_both: Elements that are zero on both sides; ``None`` if no elements stand against each other.
     """
 
     near_zero: float | None = None
     old_pattern: Pattern | None = None
     new_pattern: Pattern | None = None
+    n_both: int | None = None
 
 
 def second_look(weight: Weight) -> Seen:
@@ -107,12 +110,26 @@ def second_look(weight: Weight) -> Seen:
     moments = weight.result.statistics.get("moments")
     rms = moments.new.rms if moments is not None and weight.new is not None else None
     near = near_zero_share(weight.new, NEAR * rms) if rms and weight.new is not None else None
-    return Seen(near, *(_pattern(weight, side) for side in ("old", "new")))
+    old_pattern, new_pattern = (_pattern(weight, side) for side in ("old", "new"))
+    return Seen(near, old_pattern, new_pattern, _n_both(weight))
+
+
+def _n_both(weight: Weight) -> int | None:
+    n_old, n_new = weight.n_zero("old"), weight.n_zero("new")
+    if not weight.is_paired or n_old is None or n_new is None:
+        return None
+    old, new = weight.result.pair.old, weight.result.pair.new
+    if weight.masks_differ and old is not None and new is not None:
+        return count_common_zeros(old, new)
+    return min(n_old, n_new)  # the same elements, or no zeros on one side
 
 
 def second_look_bytes(weight: Weight) -> int:
     """Return about how many bytes :func:`second_look` reads."""
-    refs = [getattr(weight.result.pair, side) for side in ("old", "new") if _may_have_pattern(weight, side)]
+    sides = ("old", "new")
+    refs = [
+        getattr(weight.result.pair, side) for side in sides if weight.masks_differ or _may_have_pattern(weight, side)
+    ]
     return sum(ref.nbytes for ref in refs)
 
 
@@ -127,7 +144,7 @@ def _pattern(weight: Weight, side: str) -> Pattern | None:
 
 def row_of(weight: Weight, seen: Seen) -> dict[str, Any]:
     """Return the numbers of one weight, plain values."""
-    share, n_zero, n_old, n_both = weight.share("new"), weight.n_zero("new"), weight.n_zero("old"), weight.n_both
+    share, n_zero, n_old, n_both = weight.share("new"), weight.n_zero("new"), weight.n_zero("old"), seen.n_both
     row: dict[str, Any] = {
         "tensor": weight.key,
         "class": class_of(weight, seen, "new"),
@@ -184,7 +201,8 @@ def class_of(weight: Weight, seen: Seen, side: str) -> str | None:
 
     - ``never_pruned``: all zero on both sides, as weights are that begin with zeros and were not trained;
     - ``all_zero``: all zero on this side alone;
-    - an N:M pattern, ``structured`` (whole rows or columns), ``unstructured``, or ``dense`` (under 1 %).
+    - an N:M pattern, with its axis where that is not the one of the inputs;
+    - ``structured`` (whole rows or columns), ``unstructured``, or ``dense`` (under 1 %).
     """
     share, other = weight.share(side), weight.share("old" if side == "new" else "new")
     if share is None:
@@ -193,10 +211,19 @@ def class_of(weight: Weight, seen: Seen, side: str) -> str | None:
         return "never_pruned" if other in (1, None) else "all_zero"
     pattern = seen.new_pattern if side == "new" else seen.old_pattern
     if pattern is not None:
-        return str(pattern)
+        return str(pattern) if pattern.axis in _inputs(getattr(weight.result.pair, side)) else _named(pattern)
     if share < SPARSE:
         return "dense"
     return "structured" if _in_lines(weight, side) >= _STRUCTURED else "unstructured"
+
+
+def _inputs(ref: TensorRef) -> tuple[int, ...]:
+    """Return the dimensions along which hardware looks for a pattern; both where a name does not tell the layout."""
+    from diffai_lib_layers import is_transposed, place
+
+    if is_transposed(ref):
+        return (0,)
+    return (1,) if place(ref.name).part == "weight" else (0, 1)
 
 
 def _in_lines(weight: Weight, side: str) -> float:
