@@ -82,6 +82,17 @@ def test_a_grid_in_float_storage_is_explained(explain: Any) -> None:
     assert (summary.values["explained"], summary.values["n_explained"]) == (True, 1)
 
 
+@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("scheme", [INT8, INT4])
+def test_a_grid_that_is_itself_stored_rounded_is_explained_and_training_on_it_is_not(
+    explain: Any, kind: Any, scheme: Scheme
+) -> None:
+    on_grid = _rounded(W, scheme)
+    assert explain({"a.weight": W}, {"a.weight": on_grid.astype(kind)})[0].values["explained"] is True
+    trained = _rounded(W + np.float32(0.004) * RNG.standard_normal(W.shape).astype("f4"), scheme).astype(kind)
+    assert explain({"a.weight": W}, {"a.weight": trained})[0].values["explained"] is False
+
+
 @pytest.mark.parametrize("with_scales", [True, False])
 def test_codes_are_explained_by_their_scales_or_by_any_that_would_do(explain: Any, with_scales: bool) -> None:
     steps = (np.abs(W).max(axis=1) / 127).astype(np.float32)

@@ -21,6 +21,8 @@ _SPREAD = 1.25
 """By how much the relative error of all elements may exceed that of the sample."""
 _SCALES = re.compile(r"(^|[._])(input_|output_|weight_)?(scales?|zero_points?)$")
 """Names of what quantisation adds beside weights: scales and zero points, of activations too."""
+_STORAGE = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+"""Largest relative error of a level that is stored in these dtypes."""
 _NOTHING = "needs tensors of floating-point numbers that OLD and NEW both have, with equal shapes"
 
 
@@ -117,7 +119,8 @@ def _levels(target: Target, found: Any) -> Explanation:
     old, new = read_rows(target.old, rows), read_rows(target.new, rows)
     if found.kind == "codes":
         new = _with_scales(target, rows.indices, old, new)
-    share = explained_share(old, new, scheme)
+    stored = _STORAGE.get(target.new.dtype.name, 0.0) if found.kind == "grid" else 0.0
+    share = explained_share(old, new, scheme, stored)
     if share is None:
         return Explanation(f"{found.stored_as} cannot be held against OLD: all zero or not finite", explained=None)
     told = Explanation(f"nearest level of {found.stored_as}", share >= _LEAST_SHARE, share, rows.n / rows.numel)

@@ -18,7 +18,9 @@ _SLACK = 1.05
 _TIES = 32
 
 
-def explained_share(old: NDArray[np.float64], new: NDArray[np.float64], scheme: Scheme) -> float | None:
+def explained_share(
+    old: NDArray[np.float64], new: NDArray[np.float64], scheme: Scheme, rounding: float = 0.0
+) -> float | None:
     """Return the share of elements of NEW that rounding OLD to the nearest level of its group gives.
 
     An element is explained if no other level that NEW uses in its group is nearer to OLD, and if NEW is within half a
@@ -29,6 +31,7 @@ def explained_share(old: NDArray[np.float64], new: NDArray[np.float64], scheme: 
         old: Rows of OLD, shape ``(rows, columns)``.
         new: The same rows of NEW.
         scheme: How NEW is quantised.
+        rounding: Largest relative error with which the levels are stored, as in bfloat16.
     """
     old, new = (_grouped(side, scheme) for side in (old, new))
     size = np.abs(new).max(axis=1, keepdims=True) if new.size else np.zeros((0, 1))
@@ -36,7 +39,7 @@ def explained_share(old: NDArray[np.float64], new: NDArray[np.float64], scheme: 
     if not usable.any():
         return None
     old, new = old[usable] / size[usable], new[usable] / size[usable]
-    return float(np.mean(_is_nearest(old, new) & _is_near(old, new, scheme)))
+    return float(np.mean(_is_nearest(old, new, rounding) & _is_near(old, new, scheme, rounding)))
 
 
 def _grouped(side: NDArray[np.float64], scheme: Scheme) -> NDArray[np.float64]:
@@ -49,7 +52,7 @@ def _grouped(side: NDArray[np.float64], scheme: Scheme) -> NDArray[np.float64]:
     return side[:, :whole].reshape(-1, scheme.group)
 
 
-def _is_nearest(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _is_nearest(old: NDArray[np.float64], new: NDArray[np.float64], rounding: float) -> NDArray[np.bool_]:
     """Return where no level of the group is nearer to OLD; largest magnitude of each group of NEW is 1."""
     # Groups stand side by side on one line, far enough apart that none is next to a value of another.
     shift = 4.0 * np.arange(len(new))[:, None]
@@ -63,17 +66,18 @@ def _is_nearest(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[n
     gaps = np.diff(levels, axis=1)
     tie = float(np.median(gaps[gaps > 0])) / _TIES if np.any(gaps > 0) else 0.0
     missed = np.abs((new + shift).reshape(-1) - wanted) - best
-    found: NDArray[np.bool_] = (missed <= tie).reshape(new.shape)
+    moved = 2 * rounding * np.abs(new)  # the level taken and the one next to it may both be stored so far off
+    found: NDArray[np.bool_] = missed.reshape(new.shape) <= tie + moved
     return found
 
 
-def _is_near(old: NDArray[np.float64], new: NDArray[np.float64], scheme: Scheme) -> NDArray[np.bool_]:
+def _is_near(old: NDArray[np.float64], new: NDArray[np.float64], scheme: Scheme, rounding: float) -> NDArray[np.bool_]:
     """Return where NEW is within half a step of OLD, or OLD is beyond all levels."""
     half = _half_step(new, scheme)
     if half is None:
         return np.ones(new.shape, np.bool_)
     low, high = new.min(axis=1, keepdims=True), new.max(axis=1, keepdims=True)
-    near: NDArray[np.bool_] = np.abs(new - old) <= half * _SLACK
+    near: NDArray[np.bool_] = np.abs(new - old) <= half * _SLACK + rounding * np.abs(new)
     near |= ((old < low) & (new == low)) | ((old > high) & (new == high))
     return near
 
