@@ -87,16 +87,40 @@ def from_file(file: DataFile, offset: int, dtype: DType, runs: Runs) -> NDArray[
     found = np.empty((len(runs.numbers), runs.length), dtype.numpy)
     if found.size:
         order, ordered = _sorted(runs.numbers)
-        for begin, stop in _reads(ordered, runs.length * dtype.bits // 8):
-            first, last = int(ordered[begin]), int(ordered[stop - 1])
-            place = found[order[begin]]
-            if first == last and dtype.bits >= 8:  # noqa: PLR2004 - a byte; a long run is read into its place
-                file.read_into(offset + dtype.nbytes(first * runs.length), memoryview(place.view(np.uint8)))
-                found[order[begin + 1 : stop]] = place
-            else:
+        if dtype.bits < 8:  # noqa: PLR2004 - a byte
+            for begin, stop in pairwise(_edges(ordered, runs.length * dtype.bits // 8)):
+                first, last = int(ordered[begin]), int(ordered[stop - 1])
                 read = _elements(file, offset, dtype, first * runs.length, (last + 1) * runs.length)
                 found[order[begin:stop]] = read.reshape(-1, runs.length)[ordered[begin:stop] - first]
+        elif found[0].nbytes >= _AT_ONCE:
+            for place, number in zip(order, ordered.tolist(), strict=True):
+                file.read_into(offset + number * found[0].nbytes, memoryview(found[place].view(np.uint8)))
+        else:
+            _fill(file, offset, found, order, ordered)
     return found.reshape(runs.shape)
+
+
+def _fill(
+    file: DataFile, offset: int, found: NDArray[Any], order: NDArray[np.int64], ordered: NDArray[np.int64]
+) -> None:
+    """Fill in short runs of whole bytes, many reads into one buffer: NumPy has its price for each array."""
+    import numpy as np
+
+    n_bytes = found[0].nbytes
+    edges = np.array(_edges(ordered, n_bytes))
+    firsts = ordered[edges[:-1]]
+    ends = np.cumsum(ordered[edges[1:] - 1] + 1 - firsts)
+    begins = np.concatenate([[0], ends[:-1]])
+    batches = np.flatnonzero(np.diff(ends * n_bytes // _AT_ONCE, prepend=-1, append=-1))
+    for i, j in pairwise(batches.tolist()):
+        base, runs = begins[i], slice(edges[i], edges[j])
+        buffer = memoryview(bytearray(int(ends[j - 1] - base) * n_bytes))
+        spans = np.stack([firsts[i:j], begins[i:j] - base, ends[i:j] - base], axis=1) * n_bytes
+        for first, begin, end in spans.tolist():
+            file.read_into(offset + first, buffer[begin:end])
+        table = np.frombuffer(buffer, found.dtype).reshape(-1, found.shape[1])
+        shifts = np.repeat(firsts[i:j] - begins[i:j] + base, np.diff(edges[i : j + 1]))
+        found[order[runs]] = table[ordered[runs] - shifts]
 
 
 def _elements(file: DataFile, offset: int, dtype: DType, start: int, stop: int) -> NDArray[Any]:
@@ -136,11 +160,10 @@ def _sorted(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return order, numbers[order]
 
 
-def _reads(ordered: NDArray[np.int64], n_bytes: int) -> list[tuple[int, int]]:
+def _edges(ordered: NDArray[np.int64], n_bytes: int) -> list[int]:
     """Return where to cut ascending numbers of runs of ``n_bytes`` each, so that near ones are read at once."""
     import numpy as np
 
     apart = (np.diff(ordered) - 1) * n_bytes > _GAP
     pieces = ordered // max(_AT_ONCE // max(n_bytes, 1), 1)
-    edges = [0, *(np.flatnonzero(apart | (np.diff(pieces) > 0)) + 1).tolist(), len(ordered)]
-    return list(pairwise(edges))
+    return [0, *(np.flatnonzero(apart | (np.diff(pieces) > 0)) + 1).tolist(), len(ordered)]
