@@ -56,6 +56,8 @@ class PermutedTensor(TensorRef):
             every = range(self.stored.shape[0] if self.stored.shape else 1)
             array = self.stored.read_rows(every).reshape(long_axes(self.stored.shape)).transpose(self.axes)
             found = array.reshape(1, *runs.shape[1:])[runs.numbers]
+        elif self.shape[0] != long_axes(self.stored.shape)[self.axes[0]]:  # another shape of the same elements
+            return super().read_rows(rows, columns)
         else:
             stored = replace(self.stored, shape=long_axes(self.stored.shape))
             found = _along(stored, self.axes[0], runs.numbers).transpose(self.axes).reshape(runs.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -117,6 +118,14 @@ def test_rows_of_a_permuted_tensor_are_those_of_the_transposed_array(folder, dat
         flat = array.reshape(len(array), math.prod(array.shape[1:]))
         columns = asked(data, flat.shape[1], "columns")
         assert ref.read_rows(rows, columns).tobytes() == flat[rows][:, columns].tobytes()
+
+
+def test_rows_of_a_permuted_tensor_seen_in_another_shape_are_those_of_its_elements(folder):
+    stored = written(folder, dtype("float32"), (6, 4))
+    with stored.file:
+        array = stored.read().T.copy()
+        ref = replace(permuted(stored, (4, 6), (1, 0)), shape=(8, 3))
+        np.testing.assert_array_equal(ref.read_rows([5, 0]), array.reshape(8, 3)[[5, 0]])
 
 
 def test_rows_of_opaque_elements_keep_their_bytes(folder):

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from diffai_compare_architecture import reading, spectrum
 from diffai_compare_architecture.plugin import diffai_comparators
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from diffai_core.plugin import DataFile, FileTensor, dtype
 from diffai_core.testing import artifact
@@ -148,18 +146,6 @@ def test_the_budget_of_a_side_is_spent_on_the_cheapest_matrices(monkeypatch):
     ]
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 60))
-def test_rows_are_picked_whatever_the_blocks(n_rows, n_columns, block):
-    values = np.arange(n_rows * n_columns, dtype=np.float64).reshape(n_rows, n_columns)
-    ref = artifact({"a": values}).tensors["a"]
-    rows = spectrum.spaced(n_rows, 5)
-    small = replace(
-        ref, open_blocks=lambda _: (values.reshape(-1)[i : i + block] for i in range(0, values.size, block))
-    )
-    assert np.array_equal(reading.rows_of(small, rows, n_columns), values[rows])
-
-
 def test_the_trainable_share_is_that_of_the_optimizer_state():
     tensors = {"fc1.weight": matrix(10, 10), "fc2.weight": matrix(10, 30)}
     state = {f"optimizer.state.0.{slot}": RNG.normal(size=(10, 30)) for slot in ("exp_avg", "exp_avg_sq")}
@@ -194,14 +180,12 @@ def test_without_weights_it_is_not_measurable():
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "float8_e4m3fn"])
-@pytest.mark.parametrize("rows", [[0, 1, 2], [3], [0, 7, 19]])
-def test_rows_and_blocks_of_a_file_are_those_that_were_written(tmp_path, kind, rows):
+def test_blocks_of_a_file_are_those_that_were_written(tmp_path, kind):
     values = RNG.normal(size=(20, 11)).astype(getattr(ml_dtypes, kind, kind))
     path = tmp_path / "a.bin"
     path.write_bytes(b"head" + values.tobytes())
     with DataFile(path) as file:
         ref = FileTensor(name="a", shape=(20, 11), dtype=dtype(kind), file=file, offset=4)
-        assert np.array_equal(reading.rows_of(ref, np.array(rows), 11), values[rows])
         assert np.array_equal(np.concatenate(list(reading.blocks_of(ref))), values.reshape(-1))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from diffai_lib_layers import matrix_shape
 
 from diffai_compare_anomalies.flags import Flag
-from diffai_core.plugin import FileTensor, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,19 +115,8 @@ def _sample(ref: TensorRef) -> NDArray[np.float64]:
     if ref.numel <= _RUNS * _RUN:
         return np.concatenate([block.astype(np.float64) for block in ref.blocks(1 << 20)])
     starts = [index * (ref.numel - _RUN) // (_RUNS - 1) for index in range(_RUNS)]
-    if isinstance(ref, FileTensor):  # a few pages instead of all
-        return np.concatenate([_read(ref, start).astype(np.float64) for start in starts])
-    pieces, at = [], 0
-    for block in ref.blocks(1 << 20):
-        bounds = ((max(start - at, 0), min(start + _RUN - at, len(block))) for start in starts)
-        pieces += [block[begin:end].astype(np.float64) for begin, end in bounds if begin < end]
-        at += len(block)
-    return np.concatenate(pieces)
-
-
-def _read(ref: FileTensor, start: int) -> NDArray[Any]:
-    data = ref.file.read(ref.offset + ref.dtype.nbytes(start), ref.dtype.nbytes(_RUN))
-    return decode(memoryview(data), ref.dtype, _RUN)
+    places = np.add.outer(starts, np.arange(_RUN)).reshape(-1)
+    return replace(ref, shape=(ref.numel,)).read_rows(places).astype(np.float64)
 
 
 def untrained_flag(tensor: SideTensor, draw: Draw, found: float, n: int) -> Flag | None:

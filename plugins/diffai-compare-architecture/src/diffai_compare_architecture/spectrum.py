@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from diffai_lib_layers import is_transposed, matrix_shape, n_stacked
-
-from diffai_compare_architecture.reading import rows_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -155,8 +154,8 @@ def _rows(job: Job) -> NDArray[Any]:
     if n_stacked(ref) > 1:  # the expert in the middle
         first, n_rows, n_columns = ref.shape[0] // 2 * ref.shape[1], ref.shape[1], ref.shape[2]
     rows = first + (np.arange(n_rows) if job.whole else spaced(n_rows, SAMPLE_ROWS))
-    columns = np.arange(n_columns) if job.whole else spaced(n_columns, SAMPLE_COLUMNS)
-    return rows_of(ref, rows, n_columns)[:, columns]
+    columns = None if job.whole or n_columns <= SAMPLE_COLUMNS else spaced(n_columns, SAMPLE_COLUMNS)
+    return replace(ref, shape=(ref.numel // n_columns, n_columns)).read_rows(rows, columns)
 
 
 def spaced(length: int, most: int) -> NDArray[np.int64]:

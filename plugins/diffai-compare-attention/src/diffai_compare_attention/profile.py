@@ -111,14 +111,15 @@ def _inputs(positions: Positions, table: TensorRef, n: int) -> Reals:
 
     The norm divides by the spread that position and token have together; that of tokens is their mean one.
     """
-    inputs = np.asarray(table.read().reshape(table.shape)[:n], dtype=np.float64)
+    inputs = np.asarray(table.read_rows(range(n)), dtype=np.float64)
     weight, bias = positions.norm
     if weight is None:
         return inputs
     spread = 0.0
     if positions.tokens is not None:
-        tokens = positions.tokens.read().reshape(positions.tokens.shape)
-        few = np.asarray(tokens[:: max(len(tokens) // _N_TOKENS, 1)], dtype=np.float64)
+        n_tokens = positions.tokens.shape[0]
+        spaced = range(0, n_tokens, max(n_tokens // _N_TOKENS, 1))
+        few = np.asarray(positions.tokens.read_rows(spaced), dtype=np.float64)
         mean = few.mean(axis=0)
         inputs = inputs + mean
         spread = float((few - mean).var(axis=1).mean())

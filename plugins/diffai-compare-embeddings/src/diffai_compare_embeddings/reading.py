@@ -61,18 +61,7 @@ def _any_rows(ref: TensorRef) -> Callable[[NDArray[np.intp]], Reals]:
 
 def rows_of(ref: TensorRef, numbers: NDArray[np.intp]) -> Reals:
     """Return some rows of a table, in the order of their numbers."""
-    found = np.empty((len(numbers), ref.shape[1]))
-    if _is_plain(ref):
-        for place, number in enumerate(numbers.tolist()):
-            found[place] = _read(ref, number, 1)[0]
-        return found
-    n_rows = max(_PIECE // (8 * ref.shape[1]), 1)
-    order = np.argsort(numbers, kind="stable")
-    known = numbers[order]
-    for number, block in enumerate(_row_blocks(ref, n_rows)):
-        start, stop = np.searchsorted(known, [number * n_rows, (number + 1) * n_rows])
-        found[order[start:stop]] = block[known[start:stop] - number * n_rows]
-    return found
+    return np.asarray(ref.read_rows(numbers), dtype=np.float64)
 
 
 def evenly_spaced(n_all: int, n_wanted: int) -> NDArray[np.intp]:
