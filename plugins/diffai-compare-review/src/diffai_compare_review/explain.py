@@ -14,7 +14,7 @@ from diffai_compare_review.effort import SAMPLE
 from diffai_compare_review.look import open_look, spread
 from diffai_compare_review.places import place
 from diffai_compare_review.rank import RankTest, rank_cause, rank_test
-from diffai_compare_review.rearrange import permute_cause, rotate_cause, transpose_cause
+from diffai_compare_review.rearrange import permute_cause, rotate_cause, transpose_cause, turned_cause
 from diffai_compare_review.rescale import rescale_cause
 from diffai_compare_review.survey import is_matrix, ref_of
 from diffai_compare_review.values import grid_cause, prune_cause
@@ -73,7 +73,13 @@ class _Questions:
 
 def explain(look: Look, *, thorough: bool) -> Cause:
     """Return the first explanation that holds for all that is looked at."""
-    asked = [cast_cause, lambda one: rescale_cause(one, thorough=thorough), transpose_cause, permute_cause]
+    asked = [
+        cast_cause,
+        lambda one: rescale_cause(one, thorough=thorough),
+        transpose_cause,
+        turned_cause,
+        permute_cause,
+    ]
     asked += [rotate_cause] if thorough else []
     asked += [prune_cause, grid_cause, lambda one: prune_cause(one, trained=True)]
     for question in asked:
@@ -150,8 +156,8 @@ def _ranks(comparison: Comparison, trained: Sequence[PairResult], effort: Effort
 
 
 def _is_doubtful(test: RankTest) -> bool:
-    """Whether the rounding of a coarse dtype is near enough to matter; a wider window lowers its share."""
-    return test.noise_edge_over_sigma1 > _COARSE_NOISE and test.n_lines < _WIDE
+    """Whether the rounding of a coarse dtype is near enough to matter, or the rank too high for this window."""
+    return (test.needs_wider or test.noise_edge_over_sigma1 > _COARSE_NOISE) and test.n_lines < _WIDE
 
 
 def _tests(comparison: Comparison, some: Sequence[PairResult], effort: Effort, side: int) -> dict[str, RankTest]:

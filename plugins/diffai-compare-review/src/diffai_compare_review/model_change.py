@@ -8,8 +8,9 @@ from diffai_compare_review.explain import explained
 from diffai_compare_review.faults import MOST_SHARE, ONE_BIT, bit_flips
 from diffai_compare_review.look import open_look
 from diffai_compare_review.named import Name, evidence
+from diffai_compare_review.nonfinite import became_non_finite, non_finite_change
 from diffai_compare_review.places import place
-from diffai_compare_review.rearrange import transpose_cause
+from diffai_compare_review.rearrange import transpose_cause, turned_cause
 from diffai_compare_review.strangers import strangers
 from diffai_compare_review.structure import Fusion, fusions, resize_cause
 from diffai_compare_review.survey import elements, elements_of, ref_of
@@ -86,7 +87,15 @@ def _values(survey: Survey, effort: Effort) -> Name | None:
             sampled=flips.n_looked < flips.n_changed,
             coverage=min(flips.n_looked / flips.n_changed, 1.0),
         )
-    return name_values(survey, explained(survey.comparison, survey.changed, effort), effort)
+    lost = non_finite_change(survey.changed)
+    if lost is not None:
+        return lost
+    name = name_values(survey, explained(survey.comparison, survey.changed, effort), effort)
+    gone = [result.pair.key for result in became_non_finite(survey.changed)]
+    if not gone:
+        return name
+    text = f"{name.text}; NaN or infinite values, finite before, in {_counted(gone, 'tensor')}"
+    return name._replace(text=text, details={**name.details, "non_finite_tensors": gone})
 
 
 def _shape_causes(reshaped: Sequence[PairResult], effort: Effort) -> dict[str, Cause]:
@@ -94,7 +103,7 @@ def _shape_causes(reshaped: Sequence[PairResult], effort: Effort) -> dict[str, C
     causes: dict[str, Cause] = {}
     for result in reshaped[: effort.most]:
         look = open_look(result, effort)
-        cause = None if look is None else transpose_cause(look) or resize_cause(look)
+        cause = None if look is None else transpose_cause(look) or turned_cause(look) or resize_cause(look)
         if (
             cause is not None
             and cause.details.get("common_rows_cos", 1.0) is not None
@@ -199,7 +208,9 @@ def _structures(
         yield _fused(fused)
     turned = [key for key, cause in shapes.items() if cause.name == "transposed"]
     if turned:
-        text = f"transposed ({len(turned):,} tensors hold the same values with other axes)"
+        same = all("trained" not in shapes[key].variant for key in turned)
+        held = "hold the same values with other axes" if same else "hold related values with other axes"
+        text = f"transposed ({len(turned):,} tensors {held})"
         details = {"n_transposed": len(turned), "axes": shapes[turned[0]].details["axes"]}
         yield Name("transposed", text, details, sampled=True)
     yield from _resized({key: cause for key, cause in shapes.items() if cause.name == "resized"})

@@ -31,6 +31,8 @@ _LEAST = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126, "
 _SMALLEST = 8
 _ABOVE = 1.3
 """Noise edges that a singular value must exceed to count where no gap is the largest by far."""
+_LATE = 0.85
+"""Share of the singular values of a window up to which a gap is looked for."""
 _WIDER = 3
 _FLOOR = 1e-7
 """Singular values this far below the largest are rounding of the squares they are taken from."""
@@ -48,6 +50,8 @@ class RankTest(NamedTuple):
         n_lines: Rows or columns looked at, the fewer.
         left: The first left singular vector.
         is_largest: Whether the gap is the largest of all.
+        needs_wider: Whether the values fall to the noise beyond half of the window, which a wider one may show as a
+            low rank.
     """
 
     rank: int
@@ -58,6 +62,7 @@ class RankTest(NamedTuple):
     n_lines: int
     left: NDArray[Any]
     is_largest: bool
+    needs_wider: bool = False
 
     @property
     def is_low(self) -> bool:
@@ -86,7 +91,7 @@ def rank_test(look: Look, *, side: int) -> RankTest | None:
     if min(delta.shape) < _SMALLEST:
         return None
     singular, left = _singular_values(delta)
-    if not singular[0] > 0:
+    if not singular[0] > 0 or window.new.min() == window.new.max():  # of one value there is no change to tell
         return None
     edge = _noise(look, window, delta) * (sqrt(delta.shape[0]) + sqrt(delta.shape[1]))
     above = np.maximum(singular, singular[0] * _FLOOR)
@@ -95,7 +100,19 @@ def rank_test(look: Look, *, side: int) -> RankTest | None:
     above_noise = [int(np.count_nonzero(singular > factor * edge)) for factor in (_ABOVE, TAIL)]
     places = [int(np.argmax(ratios)), *(count - 1 for count in above_noise if 0 < count <= half)]
     tests = [_at(place, ratios, singular, edge, left) for place in places if _covers(delta, place + 1)]
-    return next((test for test in tests if test.is_low), tests[0]) if tests else None
+    found = next((test for test in tests if test.is_low), tests[0]) if tests else None
+    return None if found is None else found._replace(needs_wider=_falls_late(above, edge))
+
+
+def _falls_late(above: NDArray[Any], edge: float) -> bool:
+    """Whether there is a gap in the second half, short of the end where those of any square matrix fall apart."""
+    half, end = len(above) // 2, int(_LATE * len(above))
+    ratios = above[half:end] / above[half + 1 : end + 1]
+    if not len(ratios):
+        return False
+    place = half + int(np.argmax(ratios))
+    gap = float(np.max(ratios))
+    return gap >= CLEAR_GAP or (gap >= GAP and bool(above[place + 1] <= TAIL * edge))
 
 
 def _at(place: int, ratios: NDArray[Any], singular: NDArray[Any], edge: float, left: NDArray[Any]) -> RankTest:
@@ -130,7 +147,7 @@ def _covers(delta: NDArray[Any], rank: int) -> bool:
     """Whether more rows and columns changed than a matrix of that rank needs."""
     changed = delta != 0
     fewest = min(np.count_nonzero(changed.any(axis=1)), np.count_nonzero(changed.any(axis=0)))
-    return bool(fewest >= max(_WIDER * rank, _SMALLEST))
+    return bool(fewest >= max(min(_WIDER * rank, *delta.shape), _SMALLEST))
 
 
 def _noise(look: Look, window: Window, delta: NDArray[Any]) -> float:

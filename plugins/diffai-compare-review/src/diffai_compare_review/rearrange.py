@@ -27,6 +27,8 @@ _WIDEST = 1 << 16
 _MOST_LINES = 1 << 15
 _SAME = 1e-9
 _RELATED = 0.5
+_ENOUGH = 256
+"""Elements that it takes to tell that two matrices point the same way; at random their cosine is 0 ± 1/16."""
 _ROTATION_ROWS = 32
 _ROTATION_SHARE = 0.25
 """Of the spread of norm ratios that unrelated rows have, what rows turned by one rotation may have."""
@@ -46,6 +48,31 @@ def transpose_cause(look: Look) -> Cause | None:
         return None
     details = {"axes": list(axes), "n_checked": _POINTS, "equal_share": 1.0}
     return Cause("transposed", "axes " + ", ".join(map(str, axes)), details)
+
+
+def turned_cause(look: Look) -> Cause | None:
+    """Return whether a matrix is stored the other way round and trained as well: OLD is close to NEW turned."""
+    pair, (rows, columns) = look.result.pair, look.shape
+    if pair.old is None or len(pair.old.shape) != 2 or look.new.shape != (columns, rows):  # noqa: PLR2004 - a matrix
+        return None
+    moments = look.statistics.get("moments") if look.result.same_shape else None
+    if moments is not None and (moments.centred_cos is None or moments.centred_cos > _RELATED):
+        return None
+    places = evenly(rows, look.effort.side), evenly(columns, look.effort.side)
+    old = look.old.part(*places).astype(np.float64).ravel()
+    new = look.new.T.part(*places).astype(np.float64).ravel()
+    cosine = _centred_cosine(old, new)
+    if cosine is None or cosine <= _RELATED or old.size < _ENOUGH:
+        return None
+    return Cause("transposed", "axes 1, 0, and trained", {"axes": [1, 0], "turned_cos": cosine})
+
+
+def _centred_cosine(old: NDArray[Any], new: NDArray[Any]) -> float | None:
+    if not (np.isfinite(old).all() and np.isfinite(new).all()):
+        return None
+    old, new = old - np.mean(old), new - np.mean(new)
+    size = float(np.linalg.norm(old) * np.linalg.norm(new))
+    return float(np.dot(old, new)) / size if size else None
 
 
 def _axes(old_ref: TensorRef, new_ref: TensorRef, old: Matrix, new: Matrix) -> tuple[int, ...] | None:

@@ -32,11 +32,13 @@ def rescale_cause(look: Look, *, thorough: bool) -> Cause | None:
         return None
     most = min(UNEXPLAINED * change, (ROUNDINGS * look.rounding) ** 2 * size)
     for axis, name in ((1, "rows"), (0, "columns")):
-        if window.old.shape[axis] >= _FEWEST and window.old.shape[1 - axis] > 1:
+        if window.old.shape[axis] >= _FEWEST and (window.old.shape[1 - axis] > 1 or axis == 1):
             scales = _scales(window.old, window.new, axis)
+            if not scales.all():  # lines that became zero were pruned
+                continue
             left = _left(window, np.expand_dims(scales, axis))
             if left <= most:
-                return _cause(scales, name, left / size, look)
+                return _cause(scales, name if len(scales) > 1 else "whole tensor", left / size, look)
     return _both(window, most, size, look) if thorough and min(window.old.shape) >= _FEWEST else None
 
 
@@ -77,7 +79,7 @@ def _both(window: Window, most: float, size: float, look: Look) -> Cause | None:
         rows = _scales(window.old * columns, window.new, 1)
         columns = _scales(window.old * rows[:, None], window.new, 0)
     left = _left(window, rows[:, None] * columns)
-    if left > most:
+    if left > most or not (rows.all() and columns.all()):
         return None
     if np.allclose(np.abs(rows[:, None] * columns), 1, rtol=0, atol=max(_SIGN, ROUNDINGS * look.rounding)):
         return Cause("sign_flips", "rows and columns", {"diag_fit_residual": (left / size) ** 0.5})

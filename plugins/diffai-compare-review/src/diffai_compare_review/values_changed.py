@@ -28,6 +28,8 @@ _NOTED = 0.1
 RELATED_COS = 0.1
 RELATED_Z = 5.0
 _MOSTLY = 0.5
+_FAR = 0.5
+"""Relative change from which a vector need not be related to what it was."""
 _FULL = 0.99
 """Share of the floating-point parameters that changed in a full fine-tune."""
 _WORDS = {
@@ -104,6 +106,9 @@ def _explained_by(
     details |= _details_of(first.name, causes, survey)
     what, where = _what(first.name, variants, causes), _where(survey, causes, told)
     text = f"{_title(first.name, variants, causes)} ({what}; {where})"
+    others = [key for key in told.causes if key not in causes]
+    if others:
+        text += f"; otherwise in {counted(len(others), 'tensor')} of the {n_looked:,} looked at, as {others[0]}"
     if beyond:
         text += f"; {len(beyond):,} tensors changed by more than one rounding"
     found = tuple(_evidence(first, causes))
@@ -250,11 +255,14 @@ def _trained(survey: Survey, told: Explained, *, sampled: bool, coverage: float 
     details = {"changed_parameter_share": share, **_sizes(survey), **({} if kin is None else _kin_details(kin))}
     lines = _lines(told)
     doubtful = bool(told.hidden) and told.hidden == len(told.ranks)
+    unknown = kin is None and share >= _FULL and not _sizes(survey).get("rel_change_median", _FAR) < _FAR
     details |= {"low_rank_excluded": bool(told.ranks) and not doubtful, "n_looked_at": len(told.causes)}
+    if unknown:
+        lines = (*lines, f"no matrix of {MATRIX:,} elements tells whether both are related: it may be other training")
     if share >= _FULL:
         size = _median_text(details)
         text = f"full fine-tune ({counted(len(survey.changed), 'tensor')}{size})"
-        return Name("full_fine_tune", text, details, tuple(found), sampled, doubtful, coverage, lines)
+        return Name("full_fine_tune", text, details, tuple(found), sampled, doubtful or unknown, coverage, lines)
     which = _which(survey, kept)
     untouched = kin is None or kin.related
     text = f"partial fine-tune ({which.text}; {rest_of(survey)})"
