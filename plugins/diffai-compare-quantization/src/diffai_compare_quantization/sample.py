@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -75,31 +76,15 @@ def read_rows(ref: TensorRef, rows: Rows) -> NDArray[np.float64]:
     """
     if not rows.n:
         return np.empty((0, rows.taken))
-    if isinstance(ref, FileTensor) and ref.dtype.bits >= 8:  # noqa: PLR2004 - a byte: rows begin where bytes do
-        if rows.complete:
-            return numbers(_file_part(ref, 0, rows.numel)).reshape(-1, rows.columns)
-        starts = (index * rows.columns for index in rows.indices)
-        return numbers(np.stack([_file_part(ref, start, rows.taken) for start in starts]))
-    found = np.empty((len(rows.indices), rows.columns))
-    for place, row in enumerate(_picked(ref, rows)):
-        found[place] = row
-    return found[:, : rows.taken]
+    columns = None if rows.taken == rows.columns else np.arange(rows.taken)
+    table = replace(ref, shape=(rows.numel // rows.columns, rows.columns))
+    return numbers(table.read_rows(rows.indices, columns))
 
 
 def _file_part(ref: FileTensor, start: int, count: int) -> NDArray[Any]:
     """Read some elements, not through the map: that would keep the pages around them in memory."""
     size = ref.dtype.bits // 8
     return decode(ref.file.read(ref.offset + start * size, count * size), ref.dtype, count)
-
-
-def _picked(ref: TensorRef, rows: Rows) -> Iterator[NDArray[np.float64]]:
-    wanted = set(rows.indices)
-    last = rows.indices[-1]
-    for index, row in enumerate(regroup(ref.blocks(1 << 20), rows.columns, ref.dtype)):
-        if index in wanted:
-            yield numbers(row)
-        if index >= last:
-            return
 
 
 def numbers(elements: NDArray[Any]) -> NDArray[np.float64]:
