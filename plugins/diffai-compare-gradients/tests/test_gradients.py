@@ -233,6 +233,38 @@ def test_other_second_moments_give_the_size_of_gradients_too(save, findings, bui
     summary, _ = findings(path, path)
     assert summary.values["rms_grad_new"] == pytest.approx(0.5 * math.sqrt(300 * 200), rel=0.01)
     assert summary.values["snr_new"] is None
+    optimizer.step()
+    both, _ = findings(path, save({"fc.weight": weight.detach()}, optimizer, "next.pt"), "compare-gradients")
+    assert (both.status, both.values["cos"]) == ("measured", None)
+    assert both.values["rms_grad_old"] == pytest.approx(0.5 * math.sqrt(300 * 200), rel=0.01)
+    assert both.values["rms_grad_ratio"] == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.5])
+def test_moments_that_are_damaged_throughout_have_no_size_and_not_the_size_0(save, findings, value):
+    model, optimizer = adam_run(0.0, n=1000, n_steps=3)
+    for state in optimizer.state.values():
+        state["exp_avg_sq"].fill_(value)
+        state["exp_avg"].fill_(float("nan"))
+    path = save(model, optimizer)
+    summary, flagged = findings(path, path)
+    assert (summary.status, summary.values) == ("not_measurable", {})
+    assert "damaged or overflowed" in summary.message
+    assert [finding.kind for finding in flagged] == ["gradient_not_finite"]
+    both, _ = findings(path, path, "compare-gradients")
+    assert both.status == "not_measurable"
+
+
+def test_means_in_8_bit_codes_are_said_to_be_there_and_not_decoded(tmp_path, findings):
+    codes = torch.zeros(64, dtype=torch.uint8)
+    state = {"step": 3, "state1": codes, "state2": codes, "absmax1": torch.ones(1), "absmax2": torch.ones(1)}
+    state |= {"qmap1": torch.linspace(-1, 1, 256), "qmap2": torch.linspace(0, 1, 256)}
+    groups = [{"lr": 0.1, "betas": (0.9, 0.99), "params": [0]}]
+    optimizer = {"state": {0: state}, "param_groups": groups}
+    torch.save({"model": {"a.weight": torch.zeros(8, 8)}, "optimizer": optimizer}, tmp_path / "a.pt")
+    summary, _ = findings(tmp_path / "a.pt", tmp_path / "a.pt")
+    assert summary.status == "not_measurable"
+    assert "8-bit codes" in summary.message
 
 
 def test_parameters_are_matched_by_name_where_the_optimizers_number_them_otherwise(save, findings):

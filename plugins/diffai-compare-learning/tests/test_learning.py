@@ -414,3 +414,18 @@ def test_few_parameters_give_a_hint_only_and_none_that_are_finite_no_state(tmp_p
     found = answer("convergence_analysis", files)
     assert (found.status, found.coverage) == ("not_measurable", 0.0)
     assert "finite" in found.message
+
+
+def test_the_single_state_of_lbfgs_makes_no_parameter_a_replaced_one(tmp_path: Path) -> None:
+    paths = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = torch.nn.Linear(16, 32)
+        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step(lambda: 1.0)
+        paths.append(tmp_path / f"lbfgs_{seed}.pt")
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, paths[-1])
+    report = compare(*paths, analyses=["learning-progress"])
+    assert [finding.where for finding in report.findings if finding.kind == "learning_progress_tensor"] == []

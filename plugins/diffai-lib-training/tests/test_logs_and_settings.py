@@ -185,6 +185,11 @@ DIRECTIONS = {
         "epoch",
         "x",
         "neg_loss",
+        "-loss",
+        "num_losses",
+        "error_free_rate",
+        "accuracy_drop",
+        "mixed_precision",
         "loss_fn",
         "samples_per_second",
         "acc_stderr",
@@ -221,3 +226,14 @@ def test_any_tree_is_read_without_an_exception(tree):
     for optimizer in found.optimizers:
         assert all(len(group.betas or (0, 0)) == 2 for group in optimizer.groups)
         assert all(state.group is None or state.group < len(optimizer.groups) for state in optimizer.states)
+
+
+@pytest.mark.parametrize("name", ["recall@5", "val_acc@1", "mAP@0.5", "metrics/mAP@0.5:0.95"])
+def test_a_cutoff_does_not_hide_which_metric_it_is(name):
+    assert direction_of(name) == "higher"
+
+
+def test_a_list_among_results_hides_none_of_the_numbers_beside_it():
+    found = training({"metrics": {"elbo": 2.5, "accuracy": 0.5, "loss": [3.0, 2.0]}})
+    assert {metric.name: metric.value for metric in found.metrics} == {"elbo": 2.5, "accuracy": 0.5}
+    assert [history.values for history in found.histories] == [(3.0, 2.0)]

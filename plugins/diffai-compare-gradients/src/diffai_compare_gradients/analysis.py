@@ -53,8 +53,8 @@ def analyse(comparison: Comparison, _: Mapping[str, Any]) -> Iterator[Finding]:
     old, new = both_sides(comparison)
     if not old.is_measured and not new.is_measured:
         yield not_measurable(KIND, why_not(comparison, old.state, new.state))
-        return
-    yield _summary(old, new)
+    else:
+        yield _summary(old, new)
     yield from _tensors(old, new)
 
 

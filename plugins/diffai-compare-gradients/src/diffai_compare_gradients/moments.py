@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from diffai_lib_training import Optimizer, ParameterState, Training
 
-    from diffai_compare_gradients.sums import SideSums
+    from diffai_compare_gradients.sums import SideSums, Sums
     from diffai_core.plugin import Artifact, KeyFilter, TensorRef
 
 _SECOND = ("exp_avg_sq", "square_avg", "exp_avg_sq_row", "row_var", "variance")
@@ -247,10 +247,15 @@ def gradient_of(source: Source, sums: SideSums) -> Gradient:
         source,
         second.n_finite * columns,
         second.n - second.n_finite + (0 if first is None else first.n - first.n_finite),
-        None if correction2 is None else _finite(second.total * columns / correction2),
+        None if correction2 is None or _is_no_size(second) else _finite(second.total * columns / correction2),
         None if first is None or correction1 is None else _finite(first.squares / correction1**2),
         second.n > 0 and second.n_zero == second.n,
     )
+
+
+def _is_no_size(second: Sums) -> bool:
+    """Whether no sum of squares can be told: nothing is finite, or the sum is negative, as only damage makes it."""
+    return second.total < 0 or (second.n > 0 and not second.n_finite)
 
 
 def _finite(value: float) -> float | None:

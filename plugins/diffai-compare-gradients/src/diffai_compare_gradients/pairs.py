@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from diffai_core.plugin import Comparison, PairResult, TensorRef
 
 KIND = "compare_gradients"
+_HOW = (
+    "directions by the running means of gradients (exp_avg, momentum or saved gradients), sizes by exp_avg_sq;"
+    " unrelated directions have a cosine of 0"
+)
+_SIZES_ONLY = "sizes by the running means of squared gradients; no direction is kept on both sides, or it is all zero"
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ def compare(comparison: Comparison, _: Mapping[str, Any]) -> Iterator[Finding]:
     if not pairs:
         yield not_measurable(KIND, _missing(comparison, old, new))
         return
+    if not any(pair.cos is not None or pair.ratio is not None for pair in pairs):
+        yield not_measurable(KIND, "on one side at least, what is kept of gradients is all zero or not finite")
+        return
     yield _summary(pairs, old, new)
 
 
@@ -84,7 +92,7 @@ def _missing(comparison: Comparison, old: SideState, new: SideState) -> str:
         side = "OLD" if not old.sources else "NEW"
         return f"{side} holds no state of an optimizer that remembers gradients; give two training checkpoints"
     if old.sources:
-        return "no parameter has state of the same shape on both sides"
+        return "no parameter has state of the same kind and shape on both sides"
     return why_not(comparison, old, new)
 
 
@@ -94,6 +102,7 @@ def _summary(pairs: list[Pair], old: SideState, new: SideState) -> Finding:
     size_new = math.sqrt(exact_sum((pair.size_new or 0.0) ** 2 for pair in sized))
     known = [pair for pair in pairs if pair.cos is not None]
     cosines = sorted(pair.cos for pair in known if pair.cos is not None)
+    n_known = sum(pair.n for pair in known)
     n = sum(pair.n for pair in pairs)
     numel = max(old.numel_all, new.numel_all, n)
     return Finding(
@@ -117,13 +126,12 @@ def _summary(pairs: list[Pair], old: SideState, new: SideState) -> Finding:
         },
         null={
             "cos": 0.0,
-            "cos_std": 1 / math.sqrt(n) if n else None,
+            "cos_std": 1 / math.sqrt(n_known) if n_known else None,
             "cos_if_same_run": _shared(old, new),
             "rms_grad_ratio": 1.0,
         },
         coverage=n / numel if numel else None,
-        message="directions by the running means of gradients (exp_avg, momentum or saved gradients), sizes by"
-        " exp_avg_sq; unrelated directions have a cosine of 0",
+        message=_HOW if known else _SIZES_ONLY,
     )
 
 
@@ -137,29 +145,35 @@ def _shared(old: SideState, new: SideState) -> float | None:
 
 
 def _states(comparison: Comparison, old: SideState, new: SideState, sums: tuple[SideSums, SideSums]) -> Iterator[Pair]:
-    matched = [(a, b) for a, b in _matched(comparison, old, new) if a.direction and b.direction]
+    matched = [(a, b) for a, b in _matched(comparison, old, new) if _have_both(a, b)]
     for side, sources in zip(sums, zip(*matched, strict=True), strict=False):
         side.measure(ref for source in sources for ref in (source.direction, source.second) if ref is not None)
     firsts = [(a.direction, b.direction) for a, b in matched]
     dots = _dots(comparison, [(a, b) for a, b in firsts if a is not None and b is not None], sums)
-    for (a, b), dot in zip(matched, dots, strict=True):
+    for a, b in matched:
         first_a, first_b = a.direction, b.direction
-        assert first_a is not None
-        assert first_b is not None
+        if first_a is None or first_b is None:
+            yield Pair(b.name, b.numel, 0.0, 0.0, 0.0, _size(a, sums[0]), _size(b, sums[1]))
+            continue
         scale_a, scale_b = (1 / ((source.first and source.correction1) or 1.0) for source in (a, b))
         yield Pair(
             b.name,
             first_b.numel,
             sums[0].of(first_a).squares * scale_a**2,
             sums[1].of(first_b).squares * scale_b**2,
-            dot * scale_a * scale_b,
+            next(dots) * scale_a * scale_b,
             _size(a, sums[0]),
             _size(b, sums[1]),
         )
 
 
+def _have_both(a: Source, b: Source) -> bool:
+    """Whether both sides keep the direction of a gradient or both its size (RMSprop keeps that alone)."""
+    return bool((a.direction and b.direction) or (a.second and b.second))
+
+
 def _size(source: Source, sums: SideSums) -> float | None:
-    return None if source.second is None or source.is_factored else gradient_of(source, sums).rms
+    return None if source.second is None else gradient_of(source, sums).rms
 
 
 def _matched(comparison: Comparison, old: SideState, new: SideState) -> Iterator[tuple[Source, Source]]:

@@ -25,9 +25,19 @@ def why_not(comparison: Comparison, old: SideState, new: SideState) -> str:
         return "needs the state of an optimizer (exp_avg, exp_avg_sq) or saved gradients; give training checkpoints"
     sources = [*old.sources, *new.sources]
     if not sources:
-        kinds = ", ".join(sorted({optimizer.kind or "unknown" for optimizer in optimizers}))
-        left = " of the keys that were selected" if comparison.keys.active else ""
-        return f"the state of this optimizer ({kinds}) keeps no running mean of gradients or their squares{left}"
-    if any(source.second is not None for source in sources):
+        return _forgetful(comparison, {optimizer.kind or "unknown" for optimizer in optimizers})
+    sized = [source for source in sources if source.second is not None]
+    if any(source.correction2 is not None for source in sized):
+        return "the running means of squared gradients are not finite, or negative: the state is damaged or overflowed"
+    if sized:
         return "the files do not say the step or betas that correct running means; needs step and param_groups"
     return "the optimizer keeps no running mean of squared gradients, so that their size is not known"
+
+
+def _forgetful(comparison: Comparison, found: set[str]) -> str:
+    """Return why the state of optimizers of these kinds tells nothing of gradients."""
+    kinds = ", ".join(sorted(found))
+    if any(kind.endswith("8bit") for kind in found):
+        return f"the running means of this optimizer ({kinds}) are in 8-bit codes, which are not decoded"
+    left = " of the keys that were selected" if comparison.keys.active else ""
+    return f"the state of this optimizer ({kinds}) keeps no running mean of gradients or their squares{left}"

@@ -188,6 +188,8 @@ def _least_steps(moved: Movement, reach: AdamReach) -> int | None:
 
 def _replaced(moved: Movement, last: Checkpoint, reach: AdamReach | None) -> Iterator[Finding]:
     """Yield the tensors that changed although the optimizer of NEW keeps no state for them."""
+    if not all(optimizer.kind for optimizer in last.training.optimizers):
+        return  # as L-BFGS, which keeps what it knows of all parameters under the first
     states = {state.name for optimizer in last.training.optimizers for state in optimizer.states if state.name}
     covered = sum(tensor.n for tensor in moved.tensors if tensor.key in states)
     if covered < moved.n / 2:

@@ -85,7 +85,17 @@ _NOT_QUALITY = re.compile(
     r"|flos|memory|mem|version|seed|iter|iteration|batch|date|alias|total_flos|n|pg\d+)(?:$|[_/.,\s])",
     re.IGNORECASE,
 )
-_PARTS = re.compile(r"[a-z]+[0-9]*(?:@[0-9]+)?|[0-9]+")
+_NO_MEASURE = frozenset(
+    (
+        *("threshold", "weight", "weights", "scale", "ratio", "coef", "type", "fn", "function", "target", "tolerance"),
+        *("num", "number", "count", "free", "reduction", "improvement", "gain", "drop", "gap", "diff", "delta"),
+        *("difference", "change", "mixed", "amp"),
+    )
+)
+"""Words beside the name of a metric that make another quantity of it, of which better may be the other way round."""
+_PARTS = re.compile(r"[a-z]+[0-9]*|[0-9]+")
+_CUTOFF = re.compile(r"@[\d.:]+")
+"""Of ``recall@5`` and ``mAP@0.5:0.95``: they are a recall and an mAP."""
 
 
 def direction_of(name: str) -> Direction | None:
@@ -95,17 +105,18 @@ def direction_of(name: str) -> Direction | None:
         >>> direction_of("val_loss"), direction_of("metrics/mAP50(B)"), direction_of("acc,none"), direction_of("x")
         ('lower', 'higher', 'higher', None)
     """
-    last = re.split(r"[/.]", name)[-1].partition(",")[0].lower()
+    last = re.split(r"[/.]", _CUTOFF.sub("", name))[-1].partition(",")[0].lower()
     whole = last.strip("_ ").replace("-", "_").replace(" ", "_")
     words = _PARTS.findall(whole)
-    if _NOT_QUALITY.search(last) or (words and words[0] in {"neg", "negative", "inverse"}):
+    negated = last.lstrip("_ ").startswith("-") or (words and words[0] in {"neg", "negative", "inverse"})
+    if negated or _NOT_QUALITY.search(last):
         return None
     for names, direction in ((_LOWER, "lower"), (_HIGHER, "higher")):
         endings = [whole, *(whole.removeprefix(f"{word}_") for word in ("eval", "val", "test", "train", "best"))]
         if any(ending in names for ending in endings):
             return "lower" if direction == "lower" else "higher"
     found = {("lower" if word in _LOWER else "higher") for word in words if word in _LOWER or word in _HIGHER}
-    if len(found) == 1 and not {"threshold", "weight", "scale", "ratio", "coef", "type", "fn", "function"} & set(words):
+    if len(found) == 1 and _NO_MEASURE.isdisjoint(words):
         return "lower" if "lower" in found else "higher"
     return None
 
@@ -138,7 +149,7 @@ def _metric_places(tree: Mapping[str, Any]) -> Iterator[tuple[Entry, str]]:
     for key, entry in containers(tree):
         if "log_history" in entry.value:
             continue  # single numbers beside a log say nothing that the log does not
-        if key and _CONTAINERS.fullmatch(key) and not _is_log(entry.value):
+        if key and _CONTAINERS.fullmatch(key):
             yield from ((leaf, name) for leaf, name in _leaves(entry))
         elif not (key and _SETTINGS.fullmatch(key)):
             for name, child in children(entry):
@@ -154,10 +165,6 @@ def _leaves(entry: Entry, name: str = "", depth: int = 0) -> Iterator[tuple[Entr
             yield from _leaves(child, longer, depth + 1)
         else:
             yield child, longer
-
-
-def _is_log(value: Mapping[str, Any]) -> bool:
-    return any(_series(item) is not None for item in value.values())
 
 
 def _told_directions(tree: Mapping[str, Any]) -> Iterator[tuple[str, Direction]]:
