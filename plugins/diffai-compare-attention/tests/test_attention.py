@@ -175,6 +175,15 @@ def test_weights_that_are_not_finite_are_named(analyse, make_layers):
     assert "NaN" in found.message
 
 
+def test_heads_beside_a_layer_that_was_not_measured_are_unchanged_where_measured_only(analyse, make_layers):
+    old = make_layers(n_layers=2)
+    new = _copy(old)
+    new[STEM.format(0, "q")][3, 3] = np.nan
+    found = analyse(old, new, "attention-pattern-diff", FOUR)
+    assert found.values["pattern"] == "unchanged where measured"
+    assert len(found.values["skipped"]) == 1
+
+
 def test_a_layer_that_did_not_change_is_measured_and_has_no_change(analyse, make_layers):
     old = make_layers()
     values = analyse(old, _copy(old), tree=FOUR).values

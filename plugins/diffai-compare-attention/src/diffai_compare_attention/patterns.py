@@ -50,7 +50,7 @@ def _summary(found: Survey, measures: Sequence[LayerMeasure], good: Sequence[Lay
     left_out = skipped(found, measures)
     cosines = numbers(heads, "qk_cos")
     values: dict[str, Any] = {
-        "pattern": _pattern(heads, good, limit),
+        "pattern": _pattern(heads, good, limit) + (" where measured" if left_out else ""),
         "similarity": fmean(cosines) if cosines else None,
         "span_change": fmean(spans) if spans else None,
         "least_similarity": min(cosines, default=None),
