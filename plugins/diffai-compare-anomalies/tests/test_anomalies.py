@@ -315,3 +315,13 @@ def test_a_thousand_tensors_and_a_quarter_million_rows_take_seconds() -> None:
     side["embed.weight"] = rng.standard_normal((250_000, 4)).astype("f4")
     summary, _ = found(artifact(side), artifact(side))
     assert summary.values["n_tensors"] == 1001
+
+
+def test_rows_that_keep_little_by_chance_after_pruning_are_not_called_weak() -> None:
+    rng = np.random.default_rng(40)
+    old = {f"layers.{i}.mlp.fc1.weight": rng.standard_normal((128, 64)).astype("f4") for i in range(8)}
+    pruned = {name: (w * (rng.random(w.shape) > 0.9)).astype("f4") for name, w in old.items()}
+    assert [key for key in between(old, pruned) if key[1] == "weak_rows"] == []
+    shrunk = {name: w.copy() for name, w in old.items()}
+    shrunk["layers.3.mlp.fc1.weight"][5] *= 0.2
+    assert [key[0] for key in between(old, shrunk) if key[1] == "weak_rows"] == ["layers.3.mlp.fc1.weight"]

@@ -26,6 +26,8 @@ _LONG_ROW = 16
 _CHANNEL_FACTOR = 3.0
 _LEAST_LINES = 16
 _WEAK = 0.5
+RATE = 0.05
+"""Accepted probability of a false alarm among the rows of one matrix."""
 
 
 def line_flags(tensor: SideTensor) -> Iterator[Flag]:
@@ -75,16 +77,32 @@ def _weak(tensor: SideTensor, rows: SideLines) -> Iterator[Flag]:
     alive = np.flatnonzero(norms > 0)
     if len(alive) < _LEAST_LINES or rows.length < _LONG_ROW or norms[alive].min() >= _WEAK * norms.max():
         return  # none is less than half of the median, as a glance at the ends of most matrices tells
+    kept = 1 - tensor.counts.n_zero / tensor.counts.n
+    if kept * rows.length < _LONG_ROW:
+        return
     logs = np.log(norms[alive])
     floor = 1 / math.sqrt(2 * rows.length)  # spread of the logarithm that norms of random rows have anyway
     z = robust_z(logs, floor=0.6745 * floor)
     threshold = family_wise_threshold(len(alive))
-    low = (z < -threshold) & (logs < np.median(logs) + math.log(_WEAK))
+    least = min(_WEAK, _least_ratio(len(norms), rows.length, kept))
+    low = (z < -threshold) & (logs < np.median(logs) + math.log(least))
     weak = alive[low]
     if len(weak):
         message = f"far smaller than the others: {len(weak):,} of {len(norms):,} rows ({_listed(weak)})"
         more: dict[str, Any] = {"rows": weak[:SHOWN].tolist(), "n_rows": len(norms), "least_z": float(z.min())}
         yield Flag(tensor.key, "weak_rows", len(weak), message, 0, -threshold, "calibrated", "hint", more)
+
+
+def _least_ratio(n_rows: int, length: int, kept: float) -> float:
+    """Return the ratio to the median norm that one of the rows falls below by chance in 5 % of such matrices.
+
+    Of normal values of which a share is kept, the sum of the squares of a row is nearly gamma distributed. It matters
+    after pruning without structure: then some rows keep far less than others by chance.
+    """
+    from scipy.special import gammaincinv
+
+    shape = kept * length / (3 - kept)
+    return math.sqrt(float(gammaincinv(shape, RATE / n_rows) / gammaincinv(shape, 0.5)))
 
 
 def _outlier_channels(tensor: SideTensor) -> Iterator[Flag]:
@@ -121,6 +139,7 @@ def gaussian_peak_ratio(length: int, n_lines: int) -> float:
         >>> round(gaussian_peak_ratio(4096, 1024), 2)
         1.41
     """
+
     def quantile_of_peak(share: float, n: int) -> float:
         return -normal_quantile(-math.expm1(math.log(share) / n) / 2)
 
