@@ -107,3 +107,11 @@ def test_matrices_stored_the_other_way_round_and_trained_are_transposed():
     finding = named(BASE, new)
     assert finding.values["change"] == "transposed"
     assert "related values" in finding.message
+
+
+def test_symmetric_matrices_far_from_before_are_not_told_as_turned():
+    rng = np.random.default_rng(7)
+    plain = {f"layer{i}.weight": rng.standard_normal((96, 96)) for i in range(4)}
+    old = {key: (value + value.T).astype(np.float32) for key, value in plain.items()}
+    for rel in (1.5, 1.7, 1.9):
+        assert named(old, trained(old, rel=rel)).values["change"] != "transposed"

@@ -29,6 +29,8 @@ _SAME = 1e-9
 _RELATED = 0.5
 _ENOUGH = 256
 """Elements that it takes to tell that two matrices point the same way; at random their cosine is 0 ± 1/16."""
+_CLOSER = 0.25
+"""How much closer NEW must be to OLD turned than to OLD as it is."""
 _ROTATION_ROWS = 32
 _ROTATION_SHARE = 0.25
 """Of the spread of norm ratios that unrelated rows have, what rows turned by one rotation may have."""
@@ -63,6 +65,8 @@ def turned_cause(look: Look) -> Cause | None:
     new = look.new.T.part(*places).astype(np.float64).ravel()
     cosine = _centred_cosine(old, new)
     if cosine is None or cosine <= _RELATED or old.size < _ENOUGH:
+        return None
+    if moments is not None and cosine < moments.centred_cos + _CLOSER:  # of symmetric matrices both are equal
         return None
     return Cause("transposed", "axes 1, 0, and trained", {"axes": [1, 0], "turned_cos": cosine})
 
