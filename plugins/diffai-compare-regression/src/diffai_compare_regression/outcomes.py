@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from diffai_compare_regression.measures import look_at_new
 from diffai_compare_regression.metrics import metrics_of
 from diffai_compare_regression.sameness import same_tree
-from diffai_compare_regression.tolerances import parse_alpha, tolerance_table
+from diffai_compare_regression.tolerances import tolerance_table
 from diffai_core.plugin import Relation
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def find_regression(comparison: Comparison, options: Mapping[str, Any]) -> Regre
     pairs = tuple(pair for pair in metrics.pairs if not pair.is_undirected_log)
     lost = tuple(result.pair.key for result in comparison.results if result.pair.new is None and _is_weight(result))
     return Regression(
-        outcomes=_outcomes(pairs, options["regression_tolerance"], parse_alpha(options["regression_alpha"])),
+        outcomes=_outcomes(pairs, options["regression_tolerance"], options["regression_alpha"]),
         lost_metrics=tuple(metric for metric in metrics.lost if metric.direction is not None),
         undirected_logs=tuple(pair.new.name for pair in metrics.pairs if pair.is_undirected_log),
         broken=tuple(_broken(comparison)),

@@ -39,10 +39,10 @@ TOLERANCE = Option(
 SIGNIFICANCE = Option(
     "regression-alpha",
     "Chance of a false alarm over all metrics that come with standard errors (Holm).",
-    kind="text",
-    default="0.05",
+    kind="number",
+    default=0.05,
     metavar="ALPHA",
-    check="diffai_compare_regression.tolerances:parse_alpha",
+    check="diffai_compare_regression.tolerances:check_alpha",
 )
 
 

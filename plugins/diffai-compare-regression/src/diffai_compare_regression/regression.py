@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diffai_compare_regression.outcomes import find_regression
-from diffai_compare_regression.tolerances import parse_alpha
 from diffai_core.plugin import Finding
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _summary(regression: Regression, options: Mapping[str, Any]) -> Finding:
         null={"n_degraded": 0, "n_tensors_with_new_nan_or_inf": 0, "n_lost_tensors": 0},
         threshold={
             "tolerance": list(options["regression_tolerance"]) or [0.0],
-            "alpha": parse_alpha(options["regression_alpha"]),
+            "alpha": options["regression_alpha"],
         },
         threshold_source="user" if options["regression_tolerance"] else "convention",
         message=describe(regression),

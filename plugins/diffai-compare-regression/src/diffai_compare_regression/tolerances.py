@@ -96,17 +96,11 @@ def parse_tolerance(text: str) -> tuple[str, Tolerance]:
     return name, Tolerance(amount / 100 if relative else amount, relative)
 
 
-def parse_alpha(text: str) -> float:
-    """Return the chance of a false alarm that is written.
+def check_alpha(alpha: float) -> None:
+    """Make sure that a chance of a false alarm is one.
 
     Raises:
-        UsageError: If it is not a number between 0 and 1.
-
-    Example:
-        >>> parse_alpha("0.01")
-        0.01
+        UsageError: If it is not between 0 and 1.
     """
-    alpha = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
     if not 0 < alpha < 1:
-        raise UsageError(f"{text!r} is not a number between 0 and 1; write for instance 0.05")
-    return alpha
+        raise UsageError(f"{alpha:g} is not a number between 0 and 1; write for instance 0.05")
