@@ -10,74 +10,25 @@ import numpy as np
 import pytest
 import torch
 from diffai_compare_learning.convergence import null_table
+from planted_series import (
+    N,
+    answer,
+    around,
+    checkpoint,
+    exponential,
+    flat_losses,
+    start,
+    swinging,
+    trained,
+    walk,
+    write,
+)
 from safetensors.numpy import save_file
 
 from diffai_core import compare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-
-    from diffai_core.plugin import Finding
-
-N = 8192
-NAMES = ["epoch_50_lr_0.01", "converged", "loss_0.001", "bert_step_9000"]
-
-
-def write(folder: Path, weights: Sequence[np.ndarray], dtype: str = "float32") -> list[Path]:
-    """Write a checkpoint for each weight vector, as two tensors, under names that lie."""
-    paths = []
-    for index, weight in enumerate(weights):
-        path = folder / f"{index:02d}_{NAMES[index % len(NAMES)]}.safetensors"
-        half = len(weight) // 2
-        save_file(
-            {
-                "layers.0.fc.weight": weight[:half].reshape(64, -1).astype(dtype),
-                "layers.1.fc.weight": weight[half:].reshape(64, -1).astype(dtype),
-            },
-            path,
-        )
-        paths.append(path)
-    return paths
-
-
-def answer(kind: str, paths: Sequence[Path]) -> Finding:
-    report = compare(*paths, analyses=[kind.replace("_", "-")])
-    assert [item.message for item in report.findings if item.level == "error"] == []
-    (found,) = [item for item in report.findings if item.kind == kind]
-    return found
-
-
-def start(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(N)
-
-
-def walk(seed: int, drift: float = 0.0, noise: float = 0.01, k: int = 9) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    direction = rng.choice([-1.0, 1.0], N)
-    path = [start(seed)]
-    for _ in range(k):
-        path.append(path[-1] + drift * direction + noise * rng.standard_normal(N))
-    return path
-
-
-def around(seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    centre = start(seed)
-    return [centre + 0.01 * rng.standard_normal(N) for _ in range(10)]
-
-
-def exponential(seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    end, rates = start(seed), rng.uniform(0.2, 0.8, N)
-    away = 0.3 * rng.standard_normal(N)
-    return [end + away * np.exp(-rates * step) for step in range(10)]
-
-
-def swinging(seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    centre, swing = start(seed), 0.01 * rng.standard_normal(N)
-    return [centre + (-1) ** step * swing + 0.0005 * rng.standard_normal(N) for step in range(10)]
 
 
 def test_a_random_walk_diffuses_and_is_as_straight_as_the_null_table_says(tmp_path: Path) -> None:
@@ -158,31 +109,6 @@ def test_a_series_of_equal_checkpoints_is_unchanged(tmp_path: Path) -> None:
     paths = write(tmp_path, [start(1)] * 3)
     assert answer("convergence_analysis", paths).values["state"] == "unchanged"
     assert answer("learning_progress", paths).values["trend"] == "unchanged"
-
-
-def checkpoint(path: Path, weight: np.ndarray, step: int, rate: float, losses: Sequence[float] = ()) -> Path:
-    groups = [{"lr": rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "params": [0]}]
-    log = [{"step": index, "eval_loss": value} for index, value in enumerate(losses)]
-    state = {
-        "model": {"fc.weight": torch.tensor(weight.reshape(64, -1), dtype=torch.float32)},
-        "optimizer": {"state": {}, "param_groups": groups},
-        "global_step": step,
-        "log_history": log,
-    }
-    torch.save(state, path)
-    return path
-
-
-def trained(folder: Path, weights: Sequence[np.ndarray], rates: Sequence[float], losses: Sequence[float]) -> list[Path]:
-    return [
-        checkpoint(folder / f"{index}.pt", weight, 100 * index, rate, losses)
-        for index, (weight, rate) in enumerate(zip(weights, rates, strict=True))
-    ]
-
-
-def flat_losses(seed: int = 0) -> list[float]:
-    rng = np.random.default_rng(seed)
-    return [*np.linspace(3, 1, 30), *(1 + 0.01 * rng.standard_normal(40))]
 
 
 def test_steps_that_shrink_with_the_learning_rate_are_annealed_and_not_converged(tmp_path: Path) -> None:
@@ -355,77 +281,3 @@ def test_models_without_a_common_parameter_are_not_measurable(tmp_path: Path) ->
         found = answer(kind, [tmp_path / "0.safetensors", tmp_path / "1.safetensors"])
         assert (found.status, found.coverage) == ("not_measurable", 0.0)
         assert "give" in found.message
-
-
-def test_a_training_that_ran_away_is_not_called_a_separate_one(tmp_path: Path) -> None:
-    rng = np.random.default_rng(30)
-    old = start(1)
-    new = old + 85 * np.std(old) * rng.standard_normal(old.shape)
-    for paths in (write(tmp_path, [old, new]), write(tmp_path, [new, old])):
-        progress = answer("learning_progress", paths)
-        assert progress.values["related"] is None
-        assert progress.values["trend"] != "unrelated"
-        assert "cannot be told" in progress.message
-        assert answer("convergence_analysis", paths).values["state"] != "unrelated"
-
-
-def test_equal_step_counts_are_said_to_be_equal_and_not_unknown(tmp_path: Path) -> None:
-    rng = np.random.default_rng(31)
-    weights = start(1), start(1) * (1 + 0.01 * rng.standard_normal(start(1).shape))
-    paths = [checkpoint(tmp_path / f"{i}.pt", weight, 80, 0.01) for i, weight in enumerate(weights)]
-    assert "count the same steps" in answer("learning_progress", paths).message
-    assert "count the same steps" in answer("convergence_analysis", paths).message
-    same = answer("convergence_analysis", [paths[0]] * 2)
-    assert same.message == "no parameter changed"
-
-
-def test_a_small_tensor_that_was_trained_beside_rounded_ones_is_no_rounding(tmp_path: Path) -> None:
-    rng = np.random.default_rng(32)
-    old = {"a.weight": torch.tensor(rng.standard_normal((64, 64))).float(), "b.weight": torch.full((4, 4), 0.5)}
-    cast = {name: tensor.bfloat16() for name, tensor in old.items()}
-    files = [tmp_path / f"{name}.pt" for name in ("old", "cast", "trained", "head")]
-    torch.save(old, files[0])
-    torch.save(cast, files[1])
-    torch.save({**cast, "b.weight": cast["b.weight"] * 1.03}, files[2])
-    torch.save({"a.weight": cast["a.weight"], "b.weight": cast["b.weight"] * 1.03}, files[3])
-    assert answer("learning_progress", files[:2]).values["trend"] == "within rounding"
-    assert answer("learning_progress", [files[0], files[2]]).values["trend"] == "moved"
-    assert answer("learning_progress", [files[1], files[3]]).values["trend"] == "moved"
-
-
-def test_rounding_is_not_told_of_changes_to_codes_without_a_known_rounding(tmp_path: Path) -> None:
-    rng = np.random.default_rng(33)
-    weight = rng.standard_normal((64, 64))
-    torch.save({"a.weight": torch.tensor(weight), "b.weight": torch.tensor(weight).float()}, tmp_path / "old.pt")
-    torch.save({"a.weight": torch.tensor(weight * 1.1), "b.weight": torch.tensor(weight).float()}, tmp_path / "new.pt")
-    found = answer("learning_progress", [tmp_path / "old.pt", tmp_path / "new.pt"])
-    assert (found.values["rounding_ratio"], found.values["trend"]) == (None, "moved")
-
-
-def test_few_parameters_give_a_hint_only_and_none_that_are_finite_no_state(tmp_path: Path) -> None:
-    rng = np.random.default_rng(34)
-    files = [tmp_path / f"{index}.pt" for index in range(4)]
-    for index, path in enumerate(files):
-        torch.save({"w": torch.tensor(rng.standard_normal(4) + index).float()}, path)
-    found = answer("convergence_analysis", files)
-    assert found.status == "hint"
-    assert "of 4 parameters only" in found.message
-    torch.save({"w": torch.full((4,), float("nan"))}, files[1])
-    found = answer("convergence_analysis", files)
-    assert (found.status, found.coverage) == ("not_measurable", 0.0)
-    assert "finite" in found.message
-
-
-def test_the_single_state_of_lbfgs_makes_no_parameter_a_replaced_one(tmp_path: Path) -> None:
-    paths = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        model = torch.nn.Linear(16, 32)
-        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
-        for parameter in model.parameters():
-            parameter.grad = torch.randn_like(parameter)
-        optimizer.step(lambda: 1.0)
-        paths.append(tmp_path / f"lbfgs_{seed}.pt")
-        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, paths[-1])
-    report = compare(*paths, analyses=["learning-progress"])
-    assert [finding.where for finding in report.findings if finding.kind == "learning_progress_tensor"] == []
