@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from diffai_compare_review.change import compare
-from models import BF16, change_of, compared, matrices, named, trained, transformer
+from planted_models import BF16, change_of, compared, matrices, named, trained, transformer
 
 from diffai_core.plugin import Finding
 from diffai_core.testing import artifact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from models import BF16, matrices, named, trained, transformer
+from planted_models import BF16, matrices, named, trained, transformer
 
 BASE = transformer()
 

@@ -9,7 +9,7 @@ import pytest
 from diffai_compare_review.change import compare
 from diffai_compare_review.effort import FULL, SAMPLE
 from diffai_compare_review.matrix import matrix
-from models import compared, transformer
+from planted_models import compared, transformer
 
 from diffai_core.plugin import DataFile, FileTensor, dtype
 from diffai_core.testing import artifact

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from diffai_compare_review.reviews import deployment_readiness, review_friendly, risk_assessment
-from models import compared, run, trained, transformer
+from planted_models import compared, run, trained, transformer
 
 from diffai_core.plugin import Finding, Foreign
 from diffai_core.testing import artifact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from models import BF16, named
+from planted_models import BF16, named
 
 
 def cast(tensors, dtype):
