@@ -227,12 +227,26 @@ class _Kinship(NamedTuple):
 
 
 def kinship(changed: Sequence[PairResult]) -> _Kinship | None:
-    """Return the cosines of the matrices large enough to tell; ``None`` without one."""
+    """Return the cosines of the matrices large enough to tell.
+
+    ``None`` without one, and where one side is so much larger that a training which ran away has no more of its start
+    in it than the least cosine looked for.
+    """
+    if swamped(changed) is not None:
+        return None
     pairs = [(centred_cosine(result), ref_of(result)) for result in changed]
     found = [(cosine, cosine * sqrt(ref.numel)) for cosine, ref in pairs if cosine is not None and _tells(ref)]
     if not found:
         return None
     return _Kinship(median(cosine for cosine, _ in found), median(z for _, z in found), len(found))
+
+
+def swamped(changed: Sequence[PairResult]) -> float | None:
+    """Return how many times as large NEW is, by the median of the matrices, if that hides what it has of OLD."""
+    moments = [result.statistics.get("moments") for result in changed if _tells(ref_of(result))]
+    ratios = [found.norm_ratio for found in moments if found is not None and found.norm_ratio]
+    ratio = median(ratios) if ratios else 1.0
+    return None if RELATED_COS < ratio < 1 / RELATED_COS else ratio
 
 
 def _tells(ref: Any) -> bool:
@@ -258,7 +272,7 @@ def _trained(survey: Survey, told: Explained, *, sampled: bool, coverage: float 
     unknown = kin is None and share >= _FULL and not _sizes(survey).get("rel_change_median", _FAR) < _FAR
     details |= {"low_rank_excluded": bool(told.ranks) and not doubtful, "n_looked_at": len(told.causes)}
     if unknown:
-        lines = (*lines, f"no matrix of {MATRIX:,} elements tells whether both are related: it may be other training")
+        lines = (*lines, _why_unknown(swamped(survey.changed)))
     if share >= _FULL:
         size = _median_text(details)
         text = f"full fine-tune ({counted(len(survey.changed), 'tensor')}{size})"
@@ -270,6 +284,12 @@ def _trained(survey: Survey, told: Explained, *, sampled: bool, coverage: float 
         text = f"partly replaced ({which.text} unrelated to before; {rest_of(survey)})"
     details |= {"which": which.name, "part": which.text, "replaced": not untouched}
     return Name("partial_fine_tune", text, details, tuple(found), sampled, doubtful, coverage, lines)
+
+
+def _why_unknown(times: float | None) -> str:
+    if times is None:
+        return f"no matrix of {MATRIX:,} elements tells whether both are related: it may be other training"
+    return f"the matrices of NEW are {times:.2g} times as large: whether it comes from OLD cannot be told any more"
 
 
 def _kept(survey: Survey) -> list[PairResult]:
