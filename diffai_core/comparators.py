@@ -73,7 +73,7 @@ def run_comparators(
     Args:
         comparators: The comparators in order.
         comparison: What they compare.
-        options: Options of each by its name.
+        options: Options of each by its name; defaults where one is not there.
         broken: Comparators whose own statistics could not be imported.
         on_failure: Called with the traceback of one that fails.
     """
@@ -81,7 +81,7 @@ def run_comparators(
     for stage in _STAGES:
         seen = replace(comparison, findings=tuple(finding for run in runs for finding in run.findings))
         runs += [
-            run_comparator(one, seen, options.get(one.spec.name, {}), broken, on_failure)
+            run_comparator(one, seen, one.defaults | dict(options.get(one.spec.name, {})), broken, on_failure)
             for one in comparators
             if one.spec.stage == stage
         ]

@@ -30,6 +30,9 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LARGEST_MEMORY = 1 << 50
 _LONGEST = 60
 
+_MOST_NAMED = 8
+"""Names that a message lists of those that exist."""
+
 
 def named(name: str, check: Callable[[Any], T], value: object) -> T:
     """Return what ``check`` makes of ``value``; if it refuses, the message begins with ``name``.
@@ -218,7 +221,8 @@ def require_known(name: object, names: Iterable[str], what: str) -> None:
     if not isinstance(name, str) or name not in names:
         shown = name if isinstance(name, str) and name else _shown(name)
         meant = did_you_mean(name, names) if isinstance(name, str) else ""
-        raise UsageError(f"{shown}: no such {what}{meant} (there are: {listed(names)})")
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        raise UsageError(f"{shown}: no such {what}{meant} (there are: {listed(names[:_MOST_NAMED])}{more})")
 
 
 def input_path(name: str, value: object) -> str:

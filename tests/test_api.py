@@ -163,7 +163,7 @@ def test_the_command_can_be_called_in_a_program(
     assert main([old, "a\0b"]) == 2
     assert "NEW is a path with a NUL byte" in capsys.readouterr().err
     assert main(["--help"]) == 0
-    assert capsys.readouterr().out.startswith("Usage: diffai [OPTIONS] OLD NEW\n")
+    assert capsys.readouterr().out.startswith("Usage: diffai [OPTIONS] OLD NEW [LATER]...\n")
     monkeypatch.setattr("sys.argv", ["diffai", old, new, "--brief"])
     assert main() == 1
 
