@@ -106,7 +106,8 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.running = subprocess.Popen(
-            ["setsid", "--ctty", DIFFAI, *words],
+            # A suite in the background ignores the signal, and so would what it starts.
+            ["setsid", "--ctty", "env", "--default-signal=INT", DIFFAI, *words],
             stdin=slave,
             stdout=subprocess.PIPE,
             stderr=slave,
